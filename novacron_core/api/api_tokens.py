@@ -20,6 +20,7 @@ class ApiToken(Value, frozen=True):
     """An API token without its secret. `permissions` are those to which it is limited, None for all that it may have.
 
     What it may do now is never more than what its user may do in `tenant` now. `last_used_at` may be a minute old.
+    `filter` limits it to the VMs that match, empty for no limit.
     """
 
     id: str
@@ -29,17 +30,24 @@ class ApiToken(Value, frozen=True):
     created_at: Time
     expires_at: Time
     permissions: list[str] | None = None
+    filter: str = ""
     last_used_at: Time | None = None
     last_address: str = ""
 
 
 class CreateApiToken(Request, frozen=True):
     """`permissions` or `read_only` limit the token; without them it may do what its user may, except for changes of
-    their own account."""
+    their own account.
+
+    `filter` limits it to the VMs that match: a filter of the VM list with the fields name, tag, owner and id. Other VMs
+    and what is about no VM are missing for it, and no change takes a VM into the filter or out of it. A word matches the
+    beginning of a tag: `tag:"ci"` is the tag ci alone.
+    """
 
     name: Annotated[str, Meta(pattern=VM_NAME_PATTERN, max_length=63)]
     permissions: list[P] | None = None
     read_only: bool = False
+    filter: Annotated[str, Meta(max_length=500)] = ""
     expires_in_days: Annotated[int, Meta(ge=1, le=MAX_DAYS)] = 90
 
 

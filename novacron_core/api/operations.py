@@ -115,6 +115,8 @@ class Operation(Value, frozen=True):
     """Of a bulk: how many of its VMs are in each state."""
     child_kind: str = ""
     """Of a bulk: the kind of the operations that it submits, `vm.stop`."""
+    api_token: str = ""
+    """The id of the API token that has asked for it, if that is limited to some VMs: it may read what it has begun."""
 
 
 LIST = endpoint(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
+from novacron_core.rules.filters.vms import Scoped, stored_scope
 from novacron_core.values.roles import Permission, Role, allows, why_not_role
 
 SHARED = "*"
@@ -14,12 +16,20 @@ ONLY_ADMINISTRATORS = "only administrators see VMs that NovaCron does not manage
 """Why a list may be empty though the hosts are not."""
 
 
+class ScopedVM(Scoped, Protocol):
+    """A VM, or its row."""
+
+    @property
+    def tenant(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A signed-in user, in one tenant. `expires_at` is when the access token expires.
 
     `scope` limits what the role permits: it is that of an API token, None without a limit. `token` is the name of that
-    API token, empty for a session.
+    API token, empty for a session. `vm_filter` is that of an API token that is limited to some VMs: what is about other
+    VMs, or about none, is missing for it.
     """
 
     user_id: str
@@ -30,11 +40,17 @@ class Principal:
     expires_at: datetime
     scope: frozenset[Permission] | None = None
     token: str = ""
+    vm_filter: str = ""
 
     @property
     def audience(self) -> Hashable:
-        """Principals of one audience see the same objects."""
-        return self.role, self.tenant, self.scope
+        """Principals of one audience see the same objects. One with a filter also sees the operations that it began."""
+        return self.role, self.tenant, self.scope, self.vm_filter, self.session_id if self.vm_filter else ""
+
+    @property
+    def limited_token(self) -> str:
+        """The id of the API token, if it is limited to some VMs; empty for any other caller."""
+        return self.session_id if self.vm_filter else ""
 
 
 def may(principal: Principal, permission: Permission) -> bool:
@@ -55,3 +71,18 @@ def may_see(principal: Principal, tenant: str | None) -> bool:
     if principal.role is Role.ADMINISTRATOR or tenant == SHARED:
         return True
     return tenant is not None and tenant == principal.tenant
+
+
+def may_see_vm(principal: Principal, vm: ScopedVM) -> bool:
+    """Whether the principal may know that this VM exists: by its tenant, and by the filter of an API token."""
+    return may_see(principal, vm.tenant) and in_scope(principal, vm)
+
+
+def may_see_all(principal: Principal, tenant: str | None) -> bool:
+    """Whether the principal may know what all VMs of a tenant are together: their number, use and curves."""
+    return may_see(principal, tenant) and not principal.vm_filter
+
+
+def in_scope(principal: Principal, vm: Scoped | None) -> bool:
+    """Whether the filter of an API token matches a VM; always without a filter. None: what is about no VM."""
+    return not principal.vm_filter or (vm is not None and stored_scope(principal.vm_filter)(vm))

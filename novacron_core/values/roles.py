@@ -76,23 +76,41 @@ READ_ONLY = _READS | {Permission.PEOPLE_READ, Permission.AUDIT_READ}
 ALWAYS_IN_SCOPE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN})
 GRANTABLE = frozenset(Permission) - _SELF - ALWAYS_IN_SCOPE
 """What an API token may be limited to."""
+OF_SOME_VMS = frozenset(
+    {
+        Permission.VM_READ,
+        Permission.VM_CHANGE,
+        Permission.VOLUME_READ,
+        Permission.VOLUME_CHANGE,
+        Permission.HOST_READ,
+        Permission.OPERATION_READ,
+        Permission.OPERATION_CHANGE,
+        Permission.EVENT_READ,
+    }
+)
+"""What an API token may be permitted that is limited to the VMs of a filter: the rest is about no VM."""
 SET_UP_ONLY = ALWAYS_IN_SCOPE | {Permission.SELF_SIGN_IN}
 """The scope of a session in a tenant that requires a second factor, until its user has set one up."""
 
 
-def token_scope(permissions: Iterable[str] | None) -> frozenset[Permission]:
-    """The scope of an API token with these permissions, None for all that it may have. Unknown ones grant nothing."""
-    named = GRANTABLE if permissions is None else GRANTABLE & {each for each in Permission if each in set(permissions)}
+def token_scope(permissions: Iterable[str] | None, vm_filter: str = "") -> frozenset[Permission]:
+    """The scope of an API token with these permissions, None for all that it may have. Unknown ones grant nothing.
+
+    `vm_filter` limits it to some VMs.
+    """
+    grantable = GRANTABLE & OF_SOME_VMS if vm_filter else GRANTABLE
+    named = grantable if permissions is None else grantable & {each for each in Permission if each in set(permissions)}
     return ALWAYS_IN_SCOPE | named
 
 
-def limits_words(permissions: Sequence[str] | None) -> str:
-    """To what an API token is limited, in words."""
+def limits_words(permissions: Sequence[str] | None, vm_filter: str = "") -> str:
+    """To what an API token is limited, in words: `reading of tag:"ci"`."""
+    of_vms = f" of {vm_filter}" if vm_filter else ""
     if permissions is None:
-        return "its user"
+        return f"VMs{of_vms}" if of_vms else "its user"
     if set(permissions) == READ_ONLY & GRANTABLE:
-        return "reading"
-    return " ".join(permissions)
+        return f"reading{of_vms}"
+    return " ".join(permissions) + of_vms
 
 
 def allows(role: Role | None, permission: Permission, scope: frozenset[Permission] | None = None) -> bool:

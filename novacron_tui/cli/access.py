@@ -56,7 +56,7 @@ async def token_ls(client: Client, output: Output, *, every: bool) -> None:
         return
     now = client.now()
     rows = (
-        (each.name, each.username, each.tenant, limits_words(each.permissions), f"in {age_text((each.expires_at - now).total_seconds())}",
+        (each.name, each.username, each.tenant, limits_words(each.permissions, each.filter), f"in {age_text((each.expires_at - now).total_seconds())}",
          _ago(each.last_used_at, now), each.last_address, each.id)
         for each in found
     )  # fmt: skip
@@ -64,7 +64,14 @@ async def token_ls(client: Client, output: Output, *, every: bool) -> None:
 
 
 async def token_create(
-    client: Client, output: Output, name: str, *, permissions: Sequence[str] | None, read_only: bool, days: int
+    client: Client,
+    output: Output,
+    name: str,
+    *,
+    permissions: Sequence[str] | None,
+    read_only: bool,
+    vm_filter: str,
+    days: int,
 ) -> None:
     """Create an API token; only the token itself goes to stdout. Raises UsageError, Conflict."""
     if refused := why_not_vm_name(name):
@@ -72,7 +79,7 @@ async def token_create(
     if permissions and read_only:
         raise UsageError("give --read-only or --permission, not both")
     named = [_permission(text) for text in permissions] if permissions else None
-    body = CreateApiToken(name=name, permissions=named, read_only=read_only, expires_in_days=days)
+    body = CreateApiToken(name=name, permissions=named, read_only=read_only, filter=vm_filter, expires_in_days=days)
     made = await with_proof(client, lambda: client.call(api_tokens.CREATE, body=body))
     if output.is_data:
         show_data(output, made)

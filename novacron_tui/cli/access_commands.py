@@ -67,6 +67,9 @@ def token_create(
     permission: Annotated[list[str] | None, typer.Option(
         "--permission", metavar="NAME", help="Limit it to this permission, e.g. vm:read; may be repeated.",
     )] = None,
+    vm_filter: Annotated[str, typer.Option(
+        "--filter", metavar="FILTER", help="Limit it to the VMs that match, by name, tag, owner or id, e.g. tag:ci.",
+    )] = "",
     days: Annotated[int, typer.Option(min=1, max=366, help="Days until it expires.")] = 90,
     output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
 ) -> None:  # fmt: skip
@@ -74,7 +77,7 @@ def token_create(
     from novacron_tui.cli import access
 
     run_with_client(context, lambda client: access.token_create(
-        client, output, name, permissions=permission, read_only=read_only, days=days,
+        client, output, name, permissions=permission, read_only=read_only, vm_filter=vm_filter, days=days,
     ))  # fmt: skip
 
 

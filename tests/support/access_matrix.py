@@ -20,13 +20,15 @@ NOT_ALLOWED = frozenset({401, 403, 404})
 
 @dataclass(frozen=True)
 class Person:
-    """Who calls. `role` is None without a valid token."""
+    """Who calls. `role` is None without a valid token. `hidden` are the kinds of objects of which it sees none, not even
+    its own: those of an API token whose filter matches no VM."""
 
     name: str
     role: Role | None
     tenant: str
     token: str
     scope: frozenset[Permission] | None = None
+    hidden: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,12 @@ ROWS: dict[str, Row] = {
     "POST /api/storage/volumes/{volume_id}/hand-over": Row(body=lambda _: {"owner": "nobody"}, answers=frozenset({403})),
     "PUT /api/storage/volumes/{volume_id}/tier": Row(body=lambda _: {"tier": "cold"}),
 }  # fmt: skip
+_NEVER_WITH_FILTER = (
+    "POST /api/storage/volumes",
+    "POST /api/storage/volumes/{volume_id}/clone",
+    "POST /api/storage/volumes/{volume_id}/detach",
+)
+"""What an API token with a filter may not do whatever it is about: it leaves a volume without a VM."""
 KINDS = {
     "vm_id": "vm", "volume_id": "volume", "operation_id": "operation", "host_id": "host", "pool_id": "pool", "name": "image",
     "user_id": "user", "tenant": "tenant", "invitation_id": "invitation",
@@ -190,6 +198,10 @@ def path_kinds(endpoint: Endpoint[Any, Any, Any]) -> dict[str, str]:
     return {name: KINDS[name] for name in names}
 
 
+def is_missing(person: Person, kind: str, standing: str) -> bool:
+    return standing == ABSENT or kind in person.hidden
+
+
 def expected(person: Person, endpoint: Endpoint[Any, Any, Any], row: Row, standings: Mapping[str, str]) -> int | None:
     """401, 403 or 404 where the call must be refused; None where it must get another answer."""
     if endpoint.permission is Permission.PUBLIC:
@@ -201,6 +213,10 @@ def expected(person: Person, endpoint: Endpoint[Any, Any, Any], row: Row, standi
     sees_all = person.role is Role.ADMINISTRATOR
     if row.creates:
         return None
-    if any(each == ABSENT or (each != OWN and not sees_all) for each in standings.values()):
+    if person.hidden and endpoint.key in _NEVER_WITH_FILTER:
+        return 403
+    if any(is_missing(person, kind, each) or (each != OWN and not sees_all) for kind, each in standings.items()):
         return 404
+    if person.hidden and endpoint.key == "POST /api/vm/vms":  # as its row calls it, the VM would not match
+        return 403
     return None

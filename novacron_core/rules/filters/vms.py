@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Protocol
 
 from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import VM
-from novacron_core.rules.filters.language import FilterField
+from novacron_core.rules.filters.language import FilterError, FilterField, Test, compile_filter
 
 LIVE_FIELDS = ("cpu", "mem", "used", "disk", "net")
 """Fields that are read from a VM's newest sample, which changes every few seconds."""
@@ -46,7 +48,44 @@ def vm_fields(
     }
 
 
-def _tags(vm: VM) -> list[str]:
+class Scoped(Protocol):
+    """What the scope of an API token reads of a VM: what only people change, never a guest or a moment."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def owner(self) -> str | None: ...
+    @property
+    def tags(self) -> dict[str, str]: ...
+
+
+SCOPE_FIELDS: dict[str, FilterField[Scoped]] = {
+    "name": FilterField(lambda vm: vm.name),
+    "tag": FilterField(lambda vm: _tags(vm), "texts"),
+    "owner": FilterField(lambda vm: vm.owner),
+    "id": FilterField(lambda vm: vm.id),
+}
+"""The fields that the filter of an API token may use. With others, like `state`, a VM would leave the scope by itself."""
+
+
+@lru_cache(maxsize=1024)
+def scope_test(text: str) -> Test[Scoped]:
+    """The predicate of an API token's filter. Raises FilterError."""
+    return compile_filter(text, SCOPE_FIELDS)
+
+
+@lru_cache(maxsize=1024)
+def stored_scope(text: str) -> Test[Scoped]:
+    """The predicate of a filter that was stored. One that this version does not know lets nothing through."""
+    try:
+        return scope_test(text)
+    except FilterError:
+        return lambda vm: False
+
+
+def _tags(vm: Scoped) -> list[str]:
     """Each tag by its key, by its value, and as `key=value`."""
     return [text for key, value in vm.tags.items() for text in (key, value, f"{key}={value}")]
 

@@ -9,7 +9,8 @@ from novacron_core import errors
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, allows
 from novacron_server.access import repository
-from novacron_server.database.transactions import Database
+from novacron_server.access.api_tokens import repository as api_tokens
+from novacron_server.database.transactions import Connection, Database
 
 CHECK_EVERY_S = 1.0
 """How old the answer may be: an account that is disabled starts nothing after that."""
@@ -20,33 +21,41 @@ class Askers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[tuple[str, str | None], tuple[repository.Account | None, float]] = {}
+        self._known: dict[tuple[str, str | None, str], tuple[repository.Account | None, str | None, float]] = {}
 
     async def principal(
-        self, user_id: str, username: str, permission: Permission, tenant: str | None = None
+        self, user_id: str, username: str, permission: Permission, tenant: str | None = None, api_token: str = ""
     ) -> Principal:
         """The user as of now, without a session, in a tenant; default: where a sign-in begins. `username` is for the
-        sentence.
+        sentence. `api_token` is that of work that is limited to the VMs of its filter, empty for other work.
 
-        Raises Forbidden when the account is gone, disabled or no longer has the permission; DatabaseUnavailable.
+        Raises Forbidden when the account is gone, disabled or no longer has the permission, or when the token has ended;
+        DatabaseUnavailable.
         """
-        key = (user_id, tenant)
-        account, checked_at = self._known.get(key, (None, float("-inf")))
+        key = (user_id, tenant, api_token)
+        account, vm_filter, checked_at = self._known.get(key, (None, None, float("-inf")))
         if time.monotonic() - checked_at > CHECK_EVERY_S:
-            account = await self._database.run(
-                lambda c: repository.find_account(c, user_id, tenant=tenant), read_only=True
-            )
+
+            async def read(conn: Connection) -> tuple[repository.Account | None, str | None]:
+                found = await repository.find_account(conn, user_id, tenant=tenant)
+                return found, await api_tokens.filter_of(conn, api_token) if api_token else ""
+
+            account, vm_filter = await self._database.run(read, read_only=True)
             self._known = {} if len(self._known) > 100 else self._known
-            self._known[key] = (account, time.monotonic())
+            self._known[key] = (account, vm_filter, time.monotonic())
         if account is None:
             raise errors.Forbidden(f"the account {username} no longer exists")
         if account.disabled:
             raise errors.Forbidden(f"the account {username} is disabled")
         if not account.member:
             raise errors.Forbidden(f"the account {username} no longer belongs to this tenant")
+        if not vm_filter and (api_token or vm_filter is None):
+            raise errors.Forbidden("the API token that began this has ended")
         user = account.user
         if not allows(user.role, permission):
             raise errors.Forbidden(
                 f"the account {username} lacks the permission {permission} now (its role: {user.role})"
             )
-        return Principal(user.id, user.username, user.role, user.tenant, "", datetime.now(UTC))
+        return Principal(
+            user.id, user.username, user.role, user.tenant, api_token, datetime.now(UTC), vm_filter=vm_filter or ""
+        )

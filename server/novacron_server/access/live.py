@@ -140,9 +140,17 @@ def principal_of(session: StoredSession, expires_at: datetime) -> Principal:
         session_id=session.id,
         expires_at=expires_at,
         scope=session.scope,
+        token=session.token_name,
+        vm_filter=session.vm_filter,
     )
 
 
 def _rights(session: StoredSession) -> tuple[object, ...]:
     """What ends the tokens and sockets of a session when it changes."""
-    return session.account.epoch, session.account.user.role, session.account.user.tenant, session.scope
+    return (
+        session.account.epoch,
+        session.account.user.role,
+        session.account.user.tenant,
+        session.scope,
+        session.vm_filter,
+    )

@@ -66,6 +66,8 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     revoked: bool
     last_used_at: datetime | None = None
     token_scope: frozenset[Permission] | None = None
+    token_name: str = ""
+    vm_filter: str = ""
 
     @property
     def scope(self) -> frozenset[Permission] | None:

@@ -122,6 +122,7 @@ api_tokens = Table(
     _word("name"),
     Column("hash", LargeBinary, nullable=False, unique=True),
     Column("permissions", JSONB(none_as_null=True)),
+    _word("vm_filter", ""),
     _time("created_at", default=True),
     _time("expires_at"),
     _time("last_used_at", null=True),
@@ -277,6 +278,7 @@ operations = Table(
     Column("completed", Boolean, nullable=False, server_default=text("false")),
     Column("parent", _Id),
     Column("counts", JSONB(none_as_null=True)),
+    _word("api_token", ""),
     CheckConstraint(
         "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted', 'refused')",
         name="operations_state_check",

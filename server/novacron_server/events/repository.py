@@ -24,6 +24,7 @@ from novacron_server.database.rows import storable
 from novacron_server.database.tables import NOTABLE as IS_NOTABLE
 from novacron_server.database.tables import events as t
 from novacron_server.database.tables import operations
+from novacron_server.inventory.subjects import NEEDED
 
 _log = structlog.get_logger()
 
@@ -55,6 +56,10 @@ class Selection:
     from_: datetime | None = None
     to: datetime | None = None
     before: int | None = None
+    targets: Collection[str] | None = None
+    """The ids of what the reader sees, None for no limit: events about others are left out."""
+    api_token: str = ""
+    """Of a reader with such a limit: it also sees the operations that it has begun."""
 
 
 async def page(
@@ -92,6 +97,12 @@ def _where(chosen: Selection) -> list[Condition]:
         where.append(t.c.time < chosen.to)
     if chosen.before is not None:
         where.append(t.c.seq < chosen.before)
+    if chosen.targets is not None:
+        ours = _TARGET_ID.in_(chosen.targets) | (
+            literal_column("(\"row\" ->> 'api_token')", String) == chosen.api_token
+        )
+        about = or_(t.c.target_id.in_(chosen.targets), t.c.target_type.in_(NEEDED), and_(_OF_OPERATION, ours))
+        where.append(about)
     return [*where, *(_term(term, chosen) for term in chosen.terms)]
 
 

@@ -21,6 +21,7 @@ from novacron_server.database.transactions import Connection, Database
 from novacron_server.events import repository
 from novacron_server.events.repository import Selection
 from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.subjects import seen_ids
 from novacron_server.stream.batches import families
 
 QUICK_S = 1.0
@@ -61,6 +62,8 @@ class Events:
             from_=query.from_,
             to=query.to,
             before=query.before,
+            targets=seen_ids(principal, self._state),
+            api_token=principal.limited_token,
         )
 
         items, total = await self._search(principal.user_id, chosen, query)

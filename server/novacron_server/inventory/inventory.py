@@ -13,7 +13,6 @@ from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.nouns import VOLUMES
-from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
 from novacron_core.api.samples import VMSample
@@ -22,7 +21,7 @@ from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.vms import vm_fields
-from novacron_core.rules.visibility import SHARED, Principal, may_see
+from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm
 from novacron_server.hypervisor.connection.session import Override
 from novacron_server.hypervisor.facts import DomainFacts, Hint
 from novacron_server.hypervisor.host import LibvirtHost
@@ -32,6 +31,7 @@ from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.signal import Signal
 from novacron_server.inventory.state import InventoryState, Key
 from novacron_server.inventory.state_waiters import Condition, StateWaiters
+from novacron_server.inventory.subjects import sees
 from novacron_server.inventory.tables import shown_to
 
 _FOLD_TIMEOUT_S = 5.0
@@ -116,7 +116,7 @@ class Inventory:
     # -- for readers: filtered by may_see ----------------------------------------------------------------------------
 
     def vms(self, principal: Principal) -> Iterator[VM]:
-        return (vm for vm in self.state.vms() if may_see(principal, vm.tenant))
+        return (vm for vm in self.state.vms() if may_see_vm(principal, vm))
 
     def matching(self, principal: Principal, q: str) -> Iterator[VM]:
         """The VMs that match a filter. Raises ValidationFailed for an invalid filter."""
@@ -131,7 +131,7 @@ class Inventory:
 
     def vm(self, principal: Principal, vm_id: str) -> VM:
         """Raises NotFound, with the same message for another tenant's VM as for a missing one."""
-        vm = next((vm for vm in self.state.vms_with(vm_id) if may_see(principal, vm.tenant)), None)
+        vm = next((vm for vm in self.state.vms_with(vm_id) if may_see_vm(principal, vm)), None)
         if vm is None:
             raise errors.NotFound("VM not found")
         return vm
@@ -140,15 +140,18 @@ class Inventory:
         return (host for host in self.state.hosts() if may_see(principal, SHARED))
 
     def volumes(self, principal: Principal) -> Iterator[Volume]:
-        seen = (volume for volume in self.state.storage.volumes() if may_see(principal, volume.tenant))
+        seen = (volume for volume in self.state.storage.volumes() if self._sees(principal, volume))
         return (self._shown(principal, volume) for volume in seen)
 
     def volume(self, principal: Principal, volume_id: str) -> Volume:
         """Raises NotFound, with the same message for another tenant's volume as for a missing one."""
         volume = self.state.storage.volume(volume_id)
-        if volume is None or not may_see(principal, volume.tenant):
+        if volume is None or not self._sees(principal, volume):
             raise errors.NotFound("volume not found")
         return self._shown(principal, volume)
+
+    def _sees(self, principal: Principal, volume: Volume) -> bool:
+        return sees(principal, self.state, VOLUMES.type, volume.tenant, volume)
 
     def _shown(self, principal: Principal, volume: Volume) -> Volume:
         shown: Volume = shown_to(principal, self.state.tables[VOLUMES.type])(volume)
@@ -159,9 +162,6 @@ class Inventory:
 
     def tiers(self, principal: Principal) -> list[Tier]:
         return self.state.storage.tiers() if may_see(principal, SHARED) else []
-
-    def operations(self, principal: Principal) -> Iterator[Operation]:
-        return (operation for operation in self.state.operations() if may_see(principal, operation.tenant))
 
     # -- for services ------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from novacron_core.api.operations import Target
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.rules.visibility import Principal
 from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.subjects import sees
 
 
 class ObjectNames:
@@ -24,5 +25,9 @@ class ObjectNames:
             found = self._state.vms_with(target.id)
         elif target.type == "volume":
             found = (self._state.storage.volume(target.id),)
-        seen = (thing for thing in found if thing is not None and may_see(principal, thing.tenant))
+        seen = (
+            thing
+            for thing in found
+            if thing is not None and sees(principal, self._state, target.type, thing.tenant, thing)
+        )
         return next(((thing.name, thing.tenant) for thing in seen), None)

@@ -11,7 +11,7 @@ from typing import Any
 from novacron_core import errors
 from novacron_core.api import history
 from novacron_core.api.problem import FieldError
-from novacron_core.rules.visibility import Principal, may
+from novacron_core.rules.visibility import Principal, may, may_see_all
 from novacron_core.values.roles import Permission, Role
 from novacron_server.database.tables import METRICS_WITH_LEAST
 from novacron_server.database.transactions import Connection, Database
@@ -52,6 +52,8 @@ class HistoryQueries:
     def _subject(self, principal: Principal, subject: str) -> bytes:
         kind, _, name = subject.partition(":")
         if subject == "fleet":
+            if not may_see_all(principal, principal.tenant):
+                raise errors.NotFound("this API token is limited to some VMs: ask for vm:ID")
             return FLEET if principal.role is Role.ADMINISTRATOR else tenant_subject(principal.tenant)
         if kind == "vm" and name:
             vm = self._inventory.vm(principal, name)

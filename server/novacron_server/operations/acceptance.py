@@ -16,7 +16,7 @@ from novacron_server.database.transactions import Connection
 from novacron_server.inventory.change_events import refreshed
 from novacron_server.operations import journal, repository
 from novacron_server.operations.procedures import Procedure
-from novacron_server.operations.submission import OperationRequest, Submission
+from novacron_server.operations.submission import Admission, OperationRequest, Submission
 from novacron_server.outbox.records import EventDraft
 
 
@@ -26,6 +26,7 @@ async def accept(
     request: OperationRequest,
     submission: Submission[Any],
     operation: Operation,
+    admission: Admission,
 ) -> tuple[tuple[Operation, str | None], list[EventDraft]]:
     """Insert the operation. Returns ((the operation in effect, the id of one that it superseded), the events).
 
@@ -50,6 +51,8 @@ async def accept(
                 f"{operation.target.name} is busy: another change was accepted just now", retry_after_s=1
             )
     drafts += await submission.rows(connection, operation) if submission.rows else []
+    if request.principal.vm_filter:
+        await admission.check(connection, request, operation, submission.host_id)
     created = msgspec.structs.replace(operation_event(operation, "operation.created"), audit=_entry(request, operation))
     drafts += [created, *refresh_targets(submission.host_id, operation)]
     return (operation, superseded), drafts

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol
 
 from novacron_core import errors
+from novacron_core.api.nouns import OPERATIONS
 from novacron_core.api.operations import Operation
-from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.rules.visibility import Principal
 from novacron_server.database.transactions import Connection, Database
+from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.subjects import seen_ids, sees
 from novacron_server.operations import repository
 from novacron_server.operations.repository import StoredOperation
 from novacron_server.outbox.repository import last_seq
@@ -18,17 +19,7 @@ from novacron_server.outbox.repository import last_seq
 _BARRIER_TIMEOUT_S = 1.0
 
 
-class OperationMemory(Protocol):
-    """The operations in memory: the running ones and the last few hundred that ended."""
-
-    def operations(self) -> Iterable[Operation]: ...
-
-    def operation(self, operation_id: str) -> Operation | None: ...
-
-    async def barrier(self, seq: int) -> None: ...
-
-
-async def get(database: Database, memory: OperationMemory, principal: Principal, operation_id: str) -> Operation:
+async def get(database: Database, memory: InventoryState, principal: Principal, operation_id: str) -> Operation:
     """Raises NotFound, for another tenant's operation as for a missing one; DatabaseUnavailable if it is not in memory
     either."""
 
@@ -43,7 +34,7 @@ async def get(database: Database, memory: OperationMemory, principal: Principal,
         operation = memory.operation(operation_id)
         if operation is None:
             raise
-    if operation is None or not may_see(principal, operation.tenant):
+    if operation is None or not _sees(principal, memory, operation):
         raise errors.NotFound("operation not found")
     known = memory.operation(operation_id)
     if operation.state.ended and not (known and known.state.ended):
@@ -55,17 +46,24 @@ async def get(database: Database, memory: OperationMemory, principal: Principal,
 
 
 async def page(
-    database: Database, memory: OperationMemory, principal: Principal, q: str, page: int, page_size: int
+    database: Database, memory: InventoryState, principal: Principal, q: str, page: int, page_size: int
 ) -> tuple[list[Operation], int]:
     """Return (one page, the total number), newest first. Each word of `q` must be in kind, name, state or actor.
     Without a word, a bulk stands for its operations."""
     words, offset = q.split(), (page - 1) * page_size
     try:
-        return await database.run(lambda c: repository.page(c, principal, words, offset, page_size), read_only=True)
+        targets = seen_ids(principal, memory)
+        return await database.run(
+            lambda c: repository.page(c, principal, words, offset, page_size, targets), read_only=True
+        )
     except errors.DatabaseUnavailable:
-        held = [o for o in memory.operations() if may_see(principal, o.tenant) and _matches(o, words)]
+        held = [o for o in memory.operations() if _sees(principal, memory, o) and _matches(o, words)]
         held.sort(key=lambda operation: operation.created_at, reverse=True)
         return held[offset : offset + page_size], len(held)
+
+
+def _sees(principal: Principal, memory: InventoryState, operation: Operation) -> bool:
+    return sees(principal, memory, OPERATIONS.type, operation.tenant, operation)
 
 
 def _matches(operation: Operation, words: list[str]) -> bool:

@@ -66,16 +66,20 @@ async def add(
         "locks": msgspec.to_builtins(operation.locks),
         "parent": operation.parent,
         "counts": msgspec.to_builtins(operation.counts),
+        "api_token": operation.api_token,
     }
     result = await connection.execute(pg_insert(t).on_conflict_do_nothing().returning(t.c.id), values)
     return result.first() is not None
 
 
 async def by_key(connection: AsyncConnection, principal: Principal, key: str) -> StoredOperation | None:
-    """The operation that this principal has started with an idempotency key."""
+    """The operation that this principal has started with an idempotency key. A token that is limited to some VMs gets
+    those alone that it has started itself."""
     # Not by tenant, which is null for an unmanaged VM's operation. A user id belongs to one tenant anyway.
-    where = (t.c.actor_id == principal.user_id, t.c.idempotency_key == key)
-    row = (await connection.execute(select(t).where(*where))).first()
+    query = select(t).where(t.c.actor_id == principal.user_id, t.c.idempotency_key == key)
+    if principal.vm_filter:
+        query = query.where(t.c.api_token == principal.limited_token)
+    row = (await connection.execute(query)).first()
     return _stored(row) if row else None
 
 
@@ -155,10 +159,18 @@ async def recent(connection: AsyncConnection, limit: int) -> list[Operation]:
 
 
 async def page(
-    connection: AsyncConnection, principal: Principal, words: list[str], offset: int, limit: int
+    connection: AsyncConnection,
+    principal: Principal,
+    words: list[str],
+    offset: int,
+    limit: int,
+    targets: Collection[str] | None = None,
 ) -> tuple[list[Operation], int]:
-    """Return (one page, the total number) of what the principal may see, newest first. `words` as in `queries.page`."""
+    """Return (one page, the total number) of what the principal may see, newest first. `words` as in `queries.page`.
+    `targets` are the ids of all that it sees, None for no limit: others' operations are left out."""
     where: list[Any] = [] if principal.role is Role.ADMINISTRATOR else [t.c.tenant == principal.tenant]
+    if targets is not None:
+        where.append(or_(t.c.api_token == principal.limited_token, t.c.target_id.in_(targets)))
     if not words:
         where.append(t.c.parent.is_(None))
     for word in words:
@@ -192,6 +204,7 @@ def _stored(row: Row[Any]) -> StoredOperation:
             parent=str(row.parent) if row.parent else None,
             counts=msgspec.convert(row.counts, BulkCounts) if row.counts else None,
             child_kind=row.request.get(CHILD_KIND, ""),
+            api_token=row.api_token,
         ),
         host_id=str(row.host_id) if row.host_id else None,
         request=row.request,

@@ -22,6 +22,7 @@ from novacron_server.audit import repository as audit
 from novacron_server.audit.records import Actor, AuditDraft, acting, chain_of
 from novacron_server.database.faults import OutcomeUnknown
 from novacron_server.database.transactions import Connection, Database
+from novacron_server.inventory.state import InventoryState
 from novacron_server.operations import queries, repository
 from novacron_server.operations.acceptance import accept, find_by_key, operation_event, refresh_targets
 from novacron_server.operations.context import (
@@ -38,7 +39,7 @@ from novacron_server.operations.pending_undos import PendingUndos
 from novacron_server.operations.procedures import Procedure, Procedures
 from novacron_server.operations.progress_writer import ProgressWriter
 from novacron_server.operations.retries import retry_until_done, retry_while_database_down, retry_while_host_down
-from novacron_server.operations.submission import Decide, OperationRequest, Submission
+from novacron_server.operations.submission import Admission, Decide, OperationRequest, Submission
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import wait_for_open_transactions
@@ -57,14 +58,17 @@ class Operations:
         database: Database,
         group_commit: GroupCommit,
         procedures: Procedures,
-        inventory: queries.OperationMemory,
+        inventory: InventoryState,
         endings: Endings,
+        admission: Admission,
     ) -> None:
+        """`admission` is asked for callers that are limited to some VMs."""
         self.procedures = procedures
         self._database = database
         self._group_commit = group_commit
         self._inventory = inventory
         self._endings = endings
+        self._admission = admission
         self._progress_writer = ProgressWriter(group_commit)
         self._accepting: set[asyncio.Task[Any]] = set()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
@@ -93,6 +97,8 @@ class Operations:
         request, DatabaseUnavailable when nothing was acknowledged. `parent` is the bulk that submits it.
         """
         request = OperationRequest(kind, principal, body, key, parent, acting(principal))
+        if principal.vm_filter:
+            self._admission.check_kind(principal, kind)
         try:
             submission = await decide()
         except errors.NovaCronError:
@@ -125,11 +131,12 @@ class Operations:
             parent=request.parent,
             counts=submission.counts,
             child_kind=request.body.get(repository.CHILD_KIND, ""),
+            api_token=request.principal.limited_token,
         )
         entry = Journal(operation, submission.host_id or "", request.body, submission.steps)
         try:
             (accepted, superseded), seq = await self._group_commit.write_numbered(
-                lambda c: accept(c, procedure, request, submission, operation)
+                lambda c: accept(c, procedure, request, submission, operation, self._admission)
             )
         except OutcomeUnknown:
             self._track(self._start_if_accepted(procedure, entry))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
 import msgspec
 
@@ -53,6 +53,18 @@ class OperationRequest:
     def hash(self) -> str:
         """Equal for two requests that may share an idempotency key."""
         return hashlib.sha256(msgspec.json.encode([self.kind, self.body], order="sorted")).hexdigest()
+
+
+class Admission(Protocol):
+    """Refuses to a caller that is limited to some VMs what it may not do."""
+
+    def check_kind(self, principal: Principal, kind: str) -> None:
+        """Raises Forbidden for a kind of operation that no such caller may begin. It is told nothing before that."""
+
+    async def check(
+        self, connection: Connection, request: OperationRequest, operation: Operation, host_id: str | None
+    ) -> None:
+        """Raises Forbidden, NotFound, in the transaction that accepts the operation, after its rows were written."""
 
 
 Decide = Callable[[], Awaitable[Submission[Any]]]

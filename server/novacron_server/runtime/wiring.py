@@ -80,6 +80,7 @@ from novacron_server.vms.procedures.delete import DeleteVM
 from novacron_server.vms.procedures.ownership import AdoptVM, HandOverVM, ReleaseVM
 from novacron_server.vms.procedures.power import power_procedures
 from novacron_server.vms.reconciler import Reconciler
+from novacron_server.vms.scope import ScopeAdmission
 from novacron_server.vms.service import VMs
 from novacron_server.volumes import repository as volumes_repository
 from novacron_server.volumes.leftover_copies import LeftoverCopies
@@ -260,7 +261,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     endings = Endings(database)
     bulk = BulkVMs(database, inventory, endings, Askers(database), lambda: vms, lambda: ownership)
     procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk, crashes, str(instance))
-    operations = Operations(database, group_commit, procedures, state, endings)
+    operations = Operations(database, group_commit, procedures, state, endings, ScopeAdmission(state))
     vms = VMs(inventory, operations, planner, group_commit)
     ownership = Ownership(inventory, operations)
     access_services = build_access(settings, database, lambda: committed.emit(None), hub.end_session)

@@ -6,11 +6,15 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import msgspec
+
 from novacron_core.api import events as api
-from novacron_core.api.nouns import Nouns
-from novacron_core.rules.visibility import Principal, may, may_see
+from novacron_core.api.nouns import VMS, VOLUMES, Nouns
+from novacron_core.rules.filters.vms import Scoped
+from novacron_core.rules.visibility import Principal, in_scope, may, may_see
 from novacron_core.values.roles import Permission, Role
 from novacron_server.http.websocket.protocol import framed
+from novacron_server.inventory.subjects import NEEDED, left_scope
 
 PART_BYTES = 64 * 1024
 """How much is written to a connection at a time: before each part it is checked for backpressure."""
@@ -26,6 +30,8 @@ class OutgoingEvent:
     readers who are not administrators get; None if it is the same.
 
     `left` is the tenant that the target has just left, and `left_data` what its readers get: for them it is gone.
+    `subject` is the VM that it is about, as it is after the event, `subject_before` as it was before: readers that are
+    limited to some VMs get it by these. `api_token` is that of an operation.
     """
 
     seq: int
@@ -36,6 +42,9 @@ class OutgoingEvent:
     member_data: bytes | None = None
     left: str | None = None
     left_data: bytes | None = None
+    subject: Scoped | None = None
+    subject_before: Scoped | None = None
+    api_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +87,34 @@ class Batch:
 def _for(principal: Principal, event: OutgoingEvent) -> OutgoingEvent:
     if event.left_data is not None and not may_see(principal, event.tenant):
         return replace(event, data=event.left_data, member_data=None)
+    if _leaves_scope(principal, event):
+        data = gone_frame(event.event, event.tenant, "it no longer matches the filter of this API token")
+        return replace(event, data=data, member_data=None)
     if event.member_data is None or principal.role is Role.ADMINISTRATOR:
         return event
     return replace(event, data=event.member_data, member_data=None)
+
+
+def _leaves_scope(principal: Principal, event: OutgoingEvent) -> bool:
+    """Whether a VM or volume, which is still there, has gone out of the filter of a limited reader."""
+    is_thing = event.event.target.type in (VMS.type, VOLUMES.type) and bytes(event.event.value or b"null") != b"null"
+    return bool(principal.vm_filter) and is_thing and left_scope(principal, event.subject_before, event.subject)
+
+
+def gone_frame(event: api.Event, tenant: str | None, note: str) -> bytes:
+    """What readers get that no longer see the target of an event: it is gone for them."""
+    gone = msgspec.structs.replace(
+        event,
+        tenant=tenant,
+        type=f"{event.target.type}.deleted",
+        value=msgspec.Raw(b"null"),
+        note=note,
+        before=None,
+        after=None,
+        reason="",
+        actor="",
+    )
+    return msgspec.json.encode(gone)
 
 
 def _part(events: list[OutgoingEvent]) -> BatchPart:
@@ -90,7 +124,16 @@ def _part(events: list[OutgoingEvent]) -> BatchPart:
 def visible(principal: Principal, outgoing: OutgoingEvent) -> bool:
     """Whether the principal may receive this event: by tenant, and by the permission for its event family."""
     seen = may_see(principal, outgoing.tenant) or (outgoing.left is not None and may_see(principal, outgoing.left))
-    return seen and may(principal, outgoing.permission)
+    return seen and may(principal, outgoing.permission) and _concerns(principal, outgoing)
+
+
+def _concerns(principal: Principal, outgoing: OutgoingEvent) -> bool:
+    """Whether an event is about what a reader that is limited to some VMs sees, or saw until now."""
+    if not principal.vm_filter or outgoing.event.target.type in NEEDED:
+        return True
+    if outgoing.api_token:
+        return outgoing.api_token == principal.limited_token or in_scope(principal, outgoing.subject)
+    return in_scope(principal, outgoing.subject) or in_scope(principal, outgoing.subject_before)
 
 
 def permission_of(nouns: Nouns, event_type: str) -> Permission:

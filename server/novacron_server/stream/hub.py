@@ -15,11 +15,14 @@ from uuid import uuid4
 import msgspec
 
 from novacron_core.api import events as api
+from novacron_core.api.nouns import VMS
+from novacron_core.rules.filters.vms import Scoped
 from novacron_core.rules.visibility import SHARED, Principal
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.subjects import event_subject
 from novacron_server.outbox.records import EventDraft, EventRecord
-from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, matches, permission_of
+from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, gone_frame, matches, permission_of
 
 MAX_EVENTS = 20_000
 """Events kept in memory for listeners that resume."""
@@ -115,6 +118,7 @@ class Hub:
         self._recent: deque[OutgoingEvent] = deque(maxlen=max_events)
         self._floor = 0
         self._listeners: set[Listener] = set()
+        self._subjects: dict[str, Scoped] = {}
         self._unlogged: dict[tuple[str, str, str, str], EventDraft] = {}
         self.database_away_since: datetime | None = None
 
@@ -126,10 +130,10 @@ class Hub:
         """Apply committed events, in order, to the inventory state, and send them to the listeners."""
         outgoing = []
         for record in records:
-            before = self._tenant_of(record)
+            before, subject_before = self._tenant_of(record), self._subject_of(record)
             self.state.fold(record)
             self._unlogged.pop(_key(record), None)
-            event = _leaving(self._compose(record), before)
+            event = _leaving(replace(self._compose(record), subject_before=subject_before), before)
             if len(self._recent) == self._recent.maxlen:
                 self._floor = self._recent[0].seq
             self._recent.append(event)
@@ -202,6 +206,23 @@ class Hub:
         tenant, value = table.value(record) if table else (None, None)
         return tenant if value is not None else None
 
+    def _subject_of(self, record: EventRecord) -> Scoped | None:
+        """The VM that an event is about, as it is before it. That of an operation is kept until it ends: its VM may be
+        gone by then."""
+        table = self.state.tables.get(record.target.type)
+        if table is None or (record.row is None and record.target.type != VMS.type):
+            return None
+        value = table.value(record)[1]
+        found: Scoped | None = event_subject(self.state, record.source, record.target, value)
+        if not isinstance(value, dict):
+            return found
+        found = self._subjects.get(record.target.id) or found
+        if found is None or value.get("finished_at"):
+            self._subjects.pop(record.target.id, None)
+        else:
+            self._subjects[record.target.id] = found
+        return found
+
     def _compose(self, record: EventRecord, *, unlogged: bool = False) -> OutgoingEvent:
         table = self.state.tables.get(record.target.type)
         tenant, value = table.value(record) if table else (record.tenant, None)
@@ -224,10 +245,13 @@ class Hub:
         )
         permission = permission_of(self.state.nouns, record.type)
         data, member_value = msgspec.json.encode(event), table.for_members(value) if table else None
+        subject = event_subject(self.state, record.source, record.target, value)
+        token = str(value.get("api_token", "")) if isinstance(value, dict) else ""
+        outgoing = OutgoingEvent(record.seq, event, tenant, permission, data, subject=subject, api_token=token)
         if member_value is value:
-            return OutgoingEvent(record.seq, event, tenant, permission, data)
+            return outgoing
         shown = msgspec.structs.replace(event, value=msgspec.Raw(msgspec.json.encode(member_value)))
-        return OutgoingEvent(record.seq, event, tenant, permission, data, msgspec.json.encode(shown))
+        return replace(outgoing, member_data=msgspec.json.encode(shown))
 
 
 def _data(principal: Principal, events: list[OutgoingEvent]) -> list[bytes]:
@@ -239,18 +263,8 @@ def _leaving(event: OutgoingEvent, before: str | None) -> OutgoingEvent:
     """The event, and what the readers of the tenant get that its target leaves with it: that the target is gone."""
     if before in (None, SHARED, event.tenant):
         return event
-    gone = msgspec.structs.replace(
-        event.event,
-        tenant=before,
-        type=f"{event.event.target.type}.deleted",
-        value=msgspec.Raw(b"null"),
-        note="it now belongs to another tenant",
-        before=None,
-        after=None,
-        reason="",
-        actor="",
-    )
-    return replace(event, left=before, left_data=msgspec.json.encode(gone))
+    data = gone_frame(event.event, before, "it now belongs to another tenant")
+    return replace(event, left=before, left_data=data)
 
 
 def _key(event: EventDraft | EventRecord) -> tuple[str, str, str, str]:

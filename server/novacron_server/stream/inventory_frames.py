@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from novacron_core.api import events as api
-from novacron_core.rules.visibility import Principal, may, may_see
+from novacron_core.rules.visibility import Principal, may
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.subjects import sees
 from novacron_server.inventory.tables import shown_to
 
 _HEADROOM = 4096
@@ -27,7 +28,11 @@ def _items(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, An
         if may(principal, noun.permission):
             table = inventory.state.tables[noun.type]
             shown = shown_to(principal, table)
-            yield from ((noun.list_field, shown(value)) for tenant, value in table.all() if may_see(principal, tenant))
+            yield from (
+                (noun.list_field, shown(value))
+                for tenant, value in table.all()
+                if sees(principal, inventory.state, noun.type, tenant, value)
+            )
 
 
 def _parts(items: Iterable[tuple[str, Any]]) -> Iterator[dict[str, list[msgspec.Raw]]]:

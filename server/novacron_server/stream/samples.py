@@ -13,7 +13,7 @@ from novacron_core.api.samples import TierSample
 from novacron_core.api.vms import VM
 from novacron_core.rules.filters.language import FilterError, compile_filter, count_words
 from novacron_core.rules.filters.vms import vm_fields
-from novacron_core.rules.visibility import Principal, may, may_see
+from novacron_core.rules.visibility import Principal, may, may_see_vm
 from novacron_core.values.roles import Permission
 from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.inventory.state import InventoryState
@@ -145,12 +145,7 @@ class SampleStreamer:
         passes = self._filter(targets)
         for vm_id in ids:
             vm = self._state.composed((host_id, vm_id))
-            if (
-                vm is not None
-                and host.vms[vm_id].counters
-                and may_see(subscription.principal, vm.tenant)
-                and passes(vm)
-            ):
+            if vm is not None and host.vms[vm_id].counters and may_see_vm(subscription.principal, vm) and passes(vm):
                 yield vm_id
 
     def _filter(self, targets: Targets) -> Callable[[VM], bool]:

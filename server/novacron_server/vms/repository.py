@@ -41,8 +41,10 @@ async def add(connection: AsyncConnection, row: VMRow) -> None:
     await connection.execute(insert(t), values(row))
 
 
-async def get(connection: AsyncConnection, host_id: str, vm_id: str) -> VMRow | None:
-    row = (await connection.execute(select(t).where(t.c.host_id == host_id, t.c.id == vm_id))).first()
+async def get(connection: AsyncConnection, host_id: str, vm_id: str, *, shared_lock: bool = False) -> VMRow | None:
+    """A VM's row, None if it has none. `shared_lock`: nobody changes it before this transaction ends."""
+    query = select(t).where(t.c.host_id == host_id, t.c.id == vm_id)
+    row = (await connection.execute(query.with_for_update(read=True) if shared_lock else query)).first()
     return as_struct(row, VMRow) if row else None
 
 

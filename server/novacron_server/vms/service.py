@@ -14,7 +14,7 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.vms import VM, Crash, VMCreate
-from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.rules.visibility import Principal, may_see, may_see_vm
 from novacron_core.rules.vm_actions import VMAction, why_not_vm
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.roles import Role
@@ -82,7 +82,7 @@ class VMs:
         try:
             return await self._operations.submit(OperationKind.VM_CREATE, principal, key, request, decide)
         except repository.NameTaken as taken:  # another request took the name after the check
-            if may_see(principal, taken.tenant):
+            if may_see(principal, taken.tenant) and not principal.vm_filter:
                 raise
             needs_suffix = True
             return await self._operations.submit(OperationKind.VM_CREATE, principal, key, request, decide)
@@ -91,7 +91,7 @@ class VMs:
         """The name, or one with a suffix if a VM that the principal may not see has it. Raises Conflict."""
         for vm in self._inventory.state.vms():
             if vm.host == host_id and vm.name == name:
-                if may_see(principal, vm.tenant):
+                if may_see_vm(principal, vm):
                     raise errors.Conflict(f"a VM named {name} already exists")
                 return _with_suffix(name)
         return name

@@ -12,6 +12,7 @@ from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
+from novacron_server.inventory.subjects import sees
 from novacron_server.volumes.copy import check_file_name_free
 
 
@@ -86,7 +87,7 @@ async def find_stale_row(inventory: Inventory, principal: Principal, pool: Pool,
 def check_name(inventory: Inventory, principal: Principal, pool: Pool, name: str) -> None:
     """Raises Conflict when the pool has a volume of that name, without revealing one that the principal may not see."""
     taken = inventory.state.storage.volumes_on(pool.host).get((pool.name, name))
-    if taken and may_see(principal, taken.tenant):
+    if taken and sees(principal, inventory.state, "volume", taken.tenant, taken):
         raise errors.Conflict(f"{pool.tier or pool.name} already has a volume named {name}")
     if taken or inventory.state.storage.has_file(pool.host, pool.name, name):
         raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")

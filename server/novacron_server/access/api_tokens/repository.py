@@ -28,6 +28,7 @@ async def add(
     name: str,
     fingerprint: bytes,
     permissions: list[str] | None,
+    vm_filter: str,
     lifetime: timedelta,
 ) -> ApiToken | None:
     """Insert an API token; None when the user has a live one of this name."""
@@ -40,6 +41,7 @@ async def add(
         name=name,
         hash=fingerprint,
         permissions=permissions,
+        vm_filter=vm_filter,
         expires_at=func.now() + lifetime,
     )
     free = row.on_conflict_do_nothing(index_elements=[t.c.user_id, t.c.name], index_where=t.c.revoked_at.is_(None))
@@ -84,6 +86,11 @@ async def find(conn: AsyncConnection, ids: Iterable[str]) -> list[StoredSession]
     return [_stored(row) for row in await conn.execute(_WITH_ACCOUNT.where(t.c.id.in_(list(ids))))]
 
 
+async def filter_of(conn: AsyncConnection, token_id: str) -> str | None:
+    """The filter of a live API token; None when it has ended."""
+    return (await conn.execute(select(t.c.vm_filter).where(t.c.id == token_id, *_LIVE))).scalar_one_or_none()
+
+
 async def note_uses(conn: AsyncConnection, uses: Mapping[str, tuple[datetime, str]]) -> None:
     """Store when and from where tokens were used last."""
     for token_id, (at, address) in uses.items():
@@ -103,6 +110,8 @@ _WITH_ACCOUNT = select_accounts(
     t.c.expires_at,
     t.c.revoked_at,
     t.c.permissions,
+    t.c.name.label("token_name"),
+    t.c.vm_filter,
 )
 
 
@@ -115,6 +124,7 @@ def _api_token(row: Row[Any]) -> ApiToken:
         created_at=row.created_at,
         expires_at=row.expires_at,
         permissions=row.permissions,
+        filter=row.vm_filter,
         last_used_at=row.last_used_at,
         last_address=row.last_address,
     )
@@ -126,5 +136,7 @@ def _stored(row: Row[Any]) -> StoredSession:
         account=account_of(row),
         expires_at=row.expires_at,
         revoked=row.revoked_at is not None,
-        token_scope=token_scope(row.permissions),
+        token_scope=token_scope(row.permissions, row.vm_filter),
+        token_name=row.token_name,
+        vm_filter=row.vm_filter,
     )

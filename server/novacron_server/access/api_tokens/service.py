@@ -11,8 +11,10 @@ from novacron_core.api.base import ListQuery, Page
 from novacron_core.api.events import Priority
 from novacron_core.api.problem import FieldError
 from novacron_core.errors import Conflict, NotFound, ValidationFailed
+from novacron_core.rules.filters.language import FilterError
+from novacron_core.rules.filters.vms import scope_test
 from novacron_core.rules.visibility import Principal, why_not_permitted
-from novacron_core.values.roles import ALWAYS_IN_SCOPE, GRANTABLE, READ_ONLY
+from novacron_core.values.roles import ALWAYS_IN_SCOPE, GRANTABLE, OF_SOME_VMS, READ_ONLY
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
 from novacron_server.access.api_tokens import repository
@@ -54,7 +56,7 @@ class ApiTokens:
 
         Raises ValidationFailed, Conflict for a name that is taken or too many tokens, ReauthenticationRequired.
         """
-        permissions = _permissions(caller, request)
+        permissions, vm_filter = _permissions(caller, request), _filter(request)
         token = PREFIX + opaque()
 
         async def work(conn: Connection) -> ApiToken:
@@ -69,12 +71,15 @@ class ApiTokens:
                 name=request.name,
                 fingerprint=fingerprint(token),
                 permissions=permissions,
+                vm_filter=vm_filter,
                 lifetime=timedelta(days=request.expires_in_days),
             )
             if made is None:
                 taken = f"You already have an API token {request.name}. Revoke it, or choose another name."
                 raise Conflict(taken, fields=[FieldError(field="name", message=taken)])
-            await _record(conn, caller, caller.user_id, "access.token_created", f"API token {request.name}")
+            await _record(
+                conn, caller, caller.user_id, "access.token_created", f"API token {request.name}{_limit(vm_filter)}"
+            )
             return made
 
         made = await self._database.run(work)
@@ -121,7 +126,23 @@ def _permissions(caller: Principal, request: CreateApiToken) -> list[str] | None
             raise _invalid("permissions", f"{permission} cannot be given to an API token")
         if why := why_not_permitted(caller, permission):
             raise _invalid("permissions", why)
+        if request.filter and permission not in OF_SOME_VMS | ALWAYS_IN_SCOPE:
+            raise _invalid("permissions", f"{permission} is not about VMs: a token with a filter cannot have it")
     return sorted(set(request.permissions))
+
+
+def _filter(request: CreateApiToken) -> str:
+    """The filter to store. Raises ValidationFailed for one that is not valid for a token."""
+    text = request.filter.strip()
+    try:
+        scope_test(text)
+    except FilterError as e:
+        raise _invalid("filter", str(e)) from e
+    return text
+
+
+def _limit(vm_filter: str) -> str:
+    return f", limited to {vm_filter}" if vm_filter else ""
 
 
 def _invalid(field: str, message: str) -> ValidationFailed:

@@ -240,7 +240,7 @@ class _Run:
         return await retry_while_database_down(
             "asker of a bulk",
             lambda: self._shared.askers.principal(
-                steps.asker_id, operation.actor, Permission.VM_CHANGE, operation.tenant
+                steps.asker_id, operation.actor, Permission.VM_CHANGE, operation.tenant, operation.api_token
             ),
         )
 
