@@ -66,16 +66,25 @@ class BackgroundCheck(Value, frozen=True):
         return [task.name for task in self.tasks if task.status != "healthy"]
 
 
+class CertificateCheck(Value, frozen=True):
+    """`degraded` when the files of the TLS certificate have changed and cannot be used: the old ones still are."""
+
+    status: str = "healthy"
+    detail: str = ""
+
+
 class Checks(Value, frozen=True):
     database: DatabaseCheck
     hypervisor: HypervisorCheck
     storage: StorageCheck
     metrics: MetricsCheck = MetricsCheck()
     background: BackgroundCheck = BackgroundCheck()
+    certificate: CertificateCheck = CertificateCheck()
 
 
 class Health(Value, frozen=True):
-    """`status`: `healthy`, `degraded` (a background task fails; answered with 200) or `unhealthy`."""
+    """`status`: `healthy`, `degraded` (a background task fails; answered with 200) or `unhealthy`. Who is not signed in
+    gets the states alone: no version, no names, no ids."""
 
     status: str
     version: str
@@ -92,7 +101,8 @@ class Liveness(Value, frozen=True):
 
 
 class ServerInfo(Value, frozen=True):
-    """`setup_required`: no account exists yet. `registration`: `closed` or `open`."""
+    """`setup_required`: no account exists yet. `registration`: `closed` or `open`. `version` and `endpoints` are empty for
+    who is not signed in; `protocol` says whether a console can talk to this server."""
 
     name: str
     version: str

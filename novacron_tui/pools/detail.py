@@ -26,7 +26,7 @@ def of_pool(pool: Pool, host_name: Callable[[str], str]) -> Lines:
         ("type", f"{pool.type}{'' if pool.active else ', not active'}"),
         *([("problem", pool.problem)] if pool.problem else []),
         ("host", host_name(pool.host)),
-        ("path", pool.path),
+        ("path", pool.path or "administrators see this"),
         ("managed", "by NovaCron" if pool.managed else "no"),
         ("id", pool.id),
     ]

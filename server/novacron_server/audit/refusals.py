@@ -105,6 +105,8 @@ class Refusals:
         """A request was refused. Never waits, and takes the same time whatever it was about."""
         if not _is_recorded(asked):
             return
+        if _at_limit(asked) and self._budgets.take("limit", asked.user_id, 1).refused:
+            return  # one entry a minute: the limit is there to save work
         if asked.who is None and not asked.user_id and not asked.username:
             self._count_stranger(asked)
         elif len(self._waiting) >= self._max_waiting:
@@ -193,6 +195,9 @@ class Refusals:
             self._count(("user", draft.actor.id), draft, "more refused requests", draft.status)
         else:
             self._ready.append(draft)
+        if _at_limit(asked):
+            user = accounts[asked.user_id]
+            self._warnings.append((user, f"{user.username} reached the limit of requests per minute"))
         if account is not None and draft.result is AuditResult.FAILED and (sentence := self._failed(account)):
             self._warnings.append((account, sentence))
 
@@ -264,12 +269,17 @@ def _is_recorded(asked: Asked) -> bool:
     """Whether a refusal is one of access or of a rule, not of a form of words or of the database."""
     status = asked.refused.status if asked.refused else 0
     if asked.endpoint is None:
-        return status == 403  # for a name that this server does not have
+        return _at_limit(asked) or status == 403  # for a name that this server does not have
     if status == 404:
         return bool(asked.path)
     if status == 429:
         return asked.endpoint.changes and asked.endpoint.permission is Permission.PUBLIC
     return status in (401, 403, 409)
+
+
+def _at_limit(asked: Asked) -> bool:
+    """Whether a user has used up the requests of this minute: that is refused before the endpoint is known."""
+    return asked.endpoint is None and bool(asked.user_id) and asked.refused is not None and asked.refused.status == 429
 
 
 def _changed(draft: AuditDraft, target: Target, *, wrong: bool = False) -> AuditDraft:

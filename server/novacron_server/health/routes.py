@@ -34,25 +34,28 @@ def routes(
     background: Callable[[], api.BackgroundCheck],
     endpoints: list[str],
     setup_required: Callable[[], Awaitable[bool]],
+    tls_problem: Callable[[], str] = lambda: "",
     open_registration: bool = False,
 ) -> list[Served]:
     @serve(api.HEALTH)
     async def health(call: EmptyCall) -> api.Health | Reply[api.Health]:
         problem = metrics_problem()
+        known = call.who is not None
         checks = api.Checks(
             database=await _database(database),
             hypervisor=_hypervisor(inventory),
             storage=await _storage(data_dir),
             metrics=api.MetricsCheck(status="degraded" if problem else "healthy", detail=problem),
             background=background(),
+            certificate=api.CertificateCheck(status="degraded" if tls_problem() else "healthy", detail=tls_problem()),
         )
         bad = "unhealthy" in (checks.database.status, checks.hypervisor.status, checks.storage.status)
         value = api.Health(
-            status="unhealthy" if bad else checks.background.status,
-            version=__version__,
+            status="unhealthy" if bad else "degraded" if checks.certificate.detail else checks.background.status,
+            version=__version__ if known else "",
             service=SERVICE,
             timestamp=datetime.now(UTC),
-            checks=checks,
+            checks=checks if known else _for_strangers(checks),
         )
         return Reply(value, status=503) if bad else value
 
@@ -65,16 +68,16 @@ def routes(
         ready = (await _database(database)).status == "healthy"
         if not ready:
             return Reply(api.Liveness(status="not ready"), status=503)
-        return api.Liveness(status="ready", degraded=background().failing)
+        return api.Liveness(status="ready", degraded=background().failing if call.who else [])
 
     @serve(api.INFO)
     async def info(call: EmptyCall) -> api.ServerInfo:
         return api.ServerInfo(
             name="NovaCron",
-            version=__version__,
+            version=__version__ if call.who else "",
             protocol=PROTOCOL,
             description=_DESCRIPTION,
-            endpoints=endpoints,
+            endpoints=endpoints if call.who else [],
             documentation="/openapi.json",
             setup_required=await setup_required(),
             registration="open" if open_registration else "closed",
@@ -87,6 +90,18 @@ def routes(
         return api.Proof(proof=make_proof(proof_key, call.query.nonce, call.local_port))
 
     return [health, livez, readyz, info, proof]
+
+
+def _for_strangers(checks: api.Checks) -> api.Checks:
+    """The states alone: what a monitor needs. Names, ids, numbers and sentences are for those who are signed in."""
+    return api.Checks(
+        database=api.DatabaseCheck(status=checks.database.status),
+        hypervisor=api.HypervisorCheck(status=checks.hypervisor.status),
+        storage=checks.storage,
+        metrics=api.MetricsCheck(status=checks.metrics.status),
+        background=api.BackgroundCheck(status=checks.background.status),
+        certificate=api.CertificateCheck(status=checks.certificate.status),
+    )
 
 
 async def _database(database: Database) -> api.DatabaseCheck:

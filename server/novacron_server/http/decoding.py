@@ -24,11 +24,18 @@ _TIME = re.compile(r"RFC3339|[Tt]imestamp|`datetime`")
 _DATE = re.compile(r"\d{4}-")
 _NO_TIME = "enter a time with its zone, like 2026-11-26T22:00:00Z"
 _IF_MATCH = re.compile(r'"(\d{1,18})"')
+MAX_DEPTH = 16
+MAX_VALUES = 10_000
+"""A bulk of 5,000 ids has the most."""
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def body(raw: bytes, kind: type[T]) -> T:
-    """Decode a JSON body. Raises InvalidArgument for invalid JSON, ValidationFailed for values of the wrong type."""
+    """Decode a JSON body. Raises InvalidArgument for invalid JSON and for more than the caps, ValidationFailed for values
+    of the wrong type."""
+    check_size(raw)
     try:
         decoded = msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.ValidationError as e:
@@ -38,6 +45,21 @@ def body(raw: bytes, kind: type[T]) -> T:
     if b"\\u0000" in raw:
         _refuse_nul("", msgspec.to_builtins(decoded))
     return decoded
+
+
+def check_size(raw: bytes) -> None:
+    """Raises InvalidArgument for JSON of more values, or deeper, than any request has: nothing of it is decoded."""
+    opened = raw.count(b"[") + raw.count(b"{")
+    if opened <= MAX_DEPTH and raw.count(b",") + opened <= MAX_VALUES:
+        return
+    bare = _STRING.sub(b"", raw)
+    if bare.count(b",") + bare.count(b"[") + bare.count(b"{") > MAX_VALUES:
+        raise errors.InvalidArgument(f"The request body has more than {MAX_VALUES} values")
+    depth = 0
+    for letter in bare.translate(None, _NO_BRACKETS):
+        depth += 1 if letter in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise errors.InvalidArgument(f"The request body is nested deeper than {MAX_DEPTH} levels")
 
 
 def _refuse_nul(path: str, value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from novacron_core import __version__
+from novacron_core import PROTOCOL
 from novacron_core.api.base import Nothing
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.problem import Problem
@@ -30,7 +30,7 @@ def document(rows: list[Row]) -> dict[str, Any]:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, by_type)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "NovaCron", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "info": {"title": "NovaCron", "version": str(PROTOCOL), "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
     }

@@ -92,13 +92,13 @@ def litestar_path(path: str) -> str:
 async def authorize(request: _HasScope, permission: Permission, authenticate: Authenticator) -> Principal | None:
     """The caller, after checking the permission. Raises Unauthenticated or Forbidden.
 
-    A public endpoint gets the caller of a valid token too, and ignores an invalid one.
+    A public endpoint gets the caller of a valid token too, and ignores an invalid one, or one that cannot be checked now.
     """
     token = bearer(request)
     if permission is Permission.PUBLIC:
         try:
             return await authenticate(token, address_of(request)) if token else None
-        except errors.Unauthenticated:
+        except (errors.Unauthenticated, errors.DatabaseUnavailable):
             return None
     if not token:
         raise errors.Unauthenticated("No bearer token. Sign in first.")

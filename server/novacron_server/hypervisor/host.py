@@ -90,8 +90,8 @@ class LibvirtHost(Calls[DomainReader]):
 
     @property
     def name(self) -> str:
-        """The host's own name if known, else its URI."""
-        return self.facts.hostname if self.facts else self.uri
+        """The host's own name if known, else the one in its URI, which as a whole is for administrators."""
+        return self.facts.hostname if self.facts else urlsplit(self.uri).hostname or f"host {self.host_id[:8]}"
 
     @property
     def status(self) -> HostStatus:

@@ -12,7 +12,7 @@ from typing import Any
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.nouns import VOLUMES
+from novacron_core.api.nouns import HOSTS, POOLS, VOLUMES
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
 from novacron_core.api.samples import VMSample
@@ -94,7 +94,8 @@ class Inventory:
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         """The background tasks of the inventory, as (name, coroutine function) pairs."""
         publish: tuple[str, Callable[[], Coroutine[Any, Any, None]]] = ("event publisher", self.publisher.run)
-        return [publish, *((f"sync of {sync.host.uri}", sync.run) for sync in self._syncs.values())]
+        # By id, because everybody who is signed in reads which tasks fail, and a URI is for administrators.
+        return [publish, *((f"sync of host {host_id}", sync.run) for host_id, sync in self._syncs.items())]
 
     async def open(self) -> None:
         """Connect to all hosts concurrently; a host that is down delays the others only briefly."""
@@ -137,7 +138,8 @@ class Inventory:
         return vm
 
     def hosts(self, principal: Principal) -> Iterator[APIHost]:
-        return (host for host in self.state.hosts() if may_see(principal, SHARED))
+        shown = shown_to(principal, self.state.tables[HOSTS.type])
+        return (shown(host) for host in self.state.hosts() if may_see(principal, SHARED))
 
     def volumes(self, principal: Principal) -> Iterator[Volume]:
         seen = (volume for volume in self.state.storage.volumes() if self._sees(principal, volume))
@@ -158,7 +160,8 @@ class Inventory:
         return shown
 
     def pools(self, principal: Principal) -> Iterator[Pool]:
-        return (pool for pool in self.state.storage.pools() if may_see(principal, SHARED))
+        shown = shown_to(principal, self.state.tables[POOLS.type])
+        return (shown(pool) for pool in self.state.storage.pools() if may_see(principal, SHARED))
 
     def tiers(self, principal: Principal) -> list[Tier]:
         return self.state.storage.tiers() if may_see(principal, SHARED) else []

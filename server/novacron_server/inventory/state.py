@@ -18,6 +18,7 @@ from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Nouns
 from novacron_core.api.operations import Operation
+from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import HIDDEN_VM, Volume
 from novacron_core.rules.visibility import SHARED
@@ -367,6 +368,12 @@ class _VMs(_Table):
 
 
 class _Hosts(_Table):
+    def for_members(self, value: APIHost | None) -> APIHost | None:
+        """Without its URI: where a host is reached, and as whom, is for administrators."""
+        if value is None:
+            return None
+        return msgspec.structs.replace(value, uri="", detail=value.detail.replace(value.uri, value.name))
+
     def all(self) -> Iterable[Visible]:
         return ((SHARED, host) for host in self._state.hosts())
 
@@ -396,6 +403,13 @@ class _Volumes(_Table):
 
 
 class _Pools(_Table):
+    def for_members(self, value: Pool | None) -> Pool | None:
+        """Without its path: where files are on a host is for administrators."""
+        if value is None:
+            return None
+        problem = value.problem.replace(value.path, "its directory") if value.path else value.problem
+        return msgspec.structs.replace(value, path="", problem=problem)
+
     def all(self) -> Iterable[Visible]:
         return ((SHARED, pool) for pool in self._state.storage.pools())
 

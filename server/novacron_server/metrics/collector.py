@@ -50,7 +50,7 @@ class Collector:
         """The background tasks, one per host and group, as (name, coroutine function) pairs."""
         groups: tuple[Group, ...] = ("quick", "disks")
         return [
-            (f"{group} metrics of {host.uri}", partial(self._poll, host, group))
+            (f"{group} metrics of host {host.host_id}", partial(self._poll, host, group))
             for host in self._inventory.connections()
             for group in groups
         ]

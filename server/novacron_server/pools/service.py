@@ -66,10 +66,11 @@ class Pools:
         return await self._operations.submit(OperationKind.POOL_SET_TIER, principal, key, request, decide)
 
     def _pool(self, principal: Principal, pool_id: str) -> Pool:
-        for pool in self._inventory.pools(principal):
-            if pool.id == pool_id:
-                return pool
-        raise errors.NotFound("pool not found")
+        seen = any(pool.id == pool_id for pool in self._inventory.pools(principal))
+        pool = self._inventory.state.storage.pool(pool_id) if seen else None
+        if pool is None:
+            raise errors.NotFound("pool not found")
+        return pool
 
 
 async def _write_row(connection: Connection, pool: Pool, row: PoolRow, *, removed: bool) -> list[EventDraft]:

@@ -12,6 +12,7 @@ from novacron_server.http.call import Served
 from novacron_server.http.filter_budget import FilterBudget
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
+from novacron_server.http.tls import Certificate
 from novacron_server.images import routes as images_routes
 from novacron_server.metrics import routes as metrics_routes
 from novacron_server.metrics.exporter import Exporter
@@ -28,7 +29,7 @@ from novacron_server.vms.ownership import routes as ownership_routes
 from novacron_server.volumes import routes as volumes_routes
 
 
-def create_app(parts: Parts) -> Middleware:
+def create_app(parts: Parts, certificate: Certificate | None = None) -> Middleware:
     """The ASGI application of a running server."""
     settings = parts.settings
     limits = RateLimits(
@@ -37,7 +38,7 @@ def create_app(parts: Parts) -> Middleware:
         sockets=settings.sockets_per_minute,
     )
     return create_application(
-        served(parts),
+        served(parts, certificate),
         [parts.stream.handler()],
         parts.access.authenticate,
         limits,
@@ -58,7 +59,7 @@ def _count_objects(parts: Parts) -> int:
     return len(state.known) + len(state.storage.volume_rows)
 
 
-def served(parts: Parts) -> list[Served]:
+def served(parts: Parts, certificate: Certificate | None = None) -> list[Served]:
     """All rows of the routing table."""
     nouns = [
         *parts.access_services.routes(),
@@ -85,6 +86,7 @@ def served(parts: Parts) -> list[Served]:
         background=parts.background.check,
         endpoints=listed,
         setup_required=parts.access.setup_required,
+        tls_problem=lambda: certificate.problem if certificate else "",
         open_registration=parts.settings.open_registration,
     )
     return [*nouns, *health]

@@ -25,7 +25,7 @@ from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.demo.seeding import seed
 from novacron_server.http.middleware import Middleware
 from novacron_server.http.protocol import BoundedHttpProtocol, Connection, Connections
-from novacron_server.http.tls import TlsListener, create_context
+from novacron_server.http.tls import Certificate, TlsListener
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.hypervisor.connection.daemons import start_daemons
 from novacron_server.hypervisor.connection.uris import check_uri, choose_uri
@@ -66,8 +66,9 @@ async def _serve(settings: Settings) -> bool:
         if settings.simulated_vms:
             hypervisors = await seed(settings.data_dir, owner_url, app_url, settings.simulated_vms)
         async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
-            app = create_app(parts)
-            server = create_http_server(settings, app)
+            certificate = _certificate(settings)
+            app = create_app(parts, certificate)
+            server = create_http_server(settings, app, certificate)
             url = f"{settings.url}:{listening.getsockname()[1]}"
             _write_running(settings.data_dir, url)
             idle = asyncio.create_task(_stop_when_idle(settings, parts, app, server), name="idle")
@@ -163,16 +164,19 @@ def _find_hypervisors(settings: Settings) -> list[str]:
     return [uri]
 
 
-def create_http_server(settings: Settings, app: object) -> HttpServer:
+def _certificate(settings: Settings) -> Certificate | None:
+    return Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+
+
+def create_http_server(settings: Settings, app: object, certificate: Certificate | None = None) -> HttpServer:
     connections = Connections(
         settings.unfinished_connections,
         settings.idle_connections,
         total=descriptors.connection_limit(),
         peers=settings.proxies,
     )
-    tls = None
-    if settings.tls_cert and settings.tls_key:
-        tls = TlsListener(connections, create_context(settings.tls_cert, settings.tls_key))
+    certificate = certificate or _certificate(settings)
+    tls = TlsListener(connections, certificate) if certificate else None
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI callable
         loop="none",

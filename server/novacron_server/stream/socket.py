@@ -16,6 +16,7 @@ from litestar.handlers import WebsocketRouteHandler
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events as api
 from novacron_core.rules.filters.language import FilterError
+from novacron_server.http import decoding
 from novacron_server.http.websocket.gateway import Admitted, WebSocketGateway
 from novacron_server.http.websocket.inbox import Inbox, InboxLimits, Socket
 from novacron_server.inventory.inventory import Inventory
@@ -112,9 +113,10 @@ class Stream:
 
     def _handle(self, raw: str | bytes, listener: Listener) -> None:
         try:
+            decoding.check_size(raw.encode() if isinstance(raw, str) else raw)
             message = msgspec.json.decode(raw, type=api.ClientMessage)
             self._update_samples(message, listener)
-        except (msgspec.DecodeError, FilterError) as e:
+        except (msgspec.DecodeError, UnicodeEncodeError, FilterError, errors.InvalidArgument) as e:
             problem = errors.InvalidArgument(f"invalid message: {e}").problem()
             listener.send(msgspec.json.encode(api.ProblemFrame(problem=problem)))
             return

@@ -201,7 +201,8 @@ class Volumes:
     def _pool(self, principal: Principal, body: VolumeCreate) -> Pool:
         if body.pool is None:
             return choose_pool(self._inventory, self._inventory.require_host_up(body.host).host_id, body.tier)
-        pool = next((pool for pool in self._inventory.pools(principal) if pool.id == body.pool), None)
+        seen = any(pool.id == body.pool for pool in self._inventory.pools(principal))
+        pool = self._inventory.state.storage.pool(body.pool) if seen else None
         if pool is None:
             raise errors.NotFound("pool not found")
         if pool.type not in FILE_POOLS or not pool.active or pool.tier is None:

@@ -14,8 +14,12 @@ from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 
+def signed_in(server: LiveServer) -> dict[str, str]:
+    return {"Authorization": f"Bearer {server.admin.credentials.token}"}
+
+
 async def health_of(server: LiveServer) -> dict[str, Any]:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(headers=signed_in(server)) as client:
         health: dict[str, Any] = (await client.get(f"{server.admin.base_url}/health")).json()
         return health
 
@@ -67,7 +71,7 @@ async def test_every_background_task_that_fails_is_restarted_and_reported(server
             check["name"]: (check["status"], check["restarts"]) for check in health["checks"]["background"]["tasks"]
         }
         assert checks == dict.fromkeys(names, ("degraded", 1))
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(headers=signed_in(server)) as client:
             ready = await client.get(f"{server.admin.base_url}/readyz")
         assert (ready.status_code, set(ready.json()["degraded"])) == (200, set(names))
         vm = await create_vm(server)  # everything works again: operations, events, inventory

@@ -14,14 +14,17 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from novacron_core import PROTOCOL, __version__
 from novacron_core.api import operations, vms
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.local_server import KEY, RunningServer, require_proof
+from novacron_core.values.roles import Role
 from novacron_server.http import filter_budget
 from novacron_server.http.allowed_hosts import AllowedHosts
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.runtime.routes import served
+from tests.support.event_stream import open_stream
 from tests.support.requests import succeeded
 from tests.support.server import LiveServer
 
@@ -112,7 +115,7 @@ async def test_without_a_token_only_public_endpoints_respond(server: LiveServer)
         (b'{"username":"a"}', 422, "validation_failed"),
         (b'{"username":"a","password":"b","admin":true}', 422, "validation_failed"),
         (b'{"username":1,"password":"b"}', 422, "validation_failed"),
-        (b"[" * 100_000, 422, "validation_failed"),
+        (b"[" * 100_000, 400, "invalid_argument"),
         (b'{"username":"' + b"a" * 300_000 + b'"}', 413, "too_large"),
     ],
 )
@@ -272,11 +275,55 @@ async def test_health_reports_each_part(http: httpx.AsyncClient) -> None:
     assert [host["simulated"] for host in hypervisor["hosts"]] == [True]
 
 
-async def test_info_reports_whether_setup_is_required(server: LiveServer) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as nobody:
-        info = (await nobody.get("/api/info")).json()
+async def test_info_reports_whether_setup_is_required(http: httpx.AsyncClient) -> None:
+    info = (await http.get("/api/info")).json()
     assert info["setup_required"] is False
-    assert "GET /api/vm/vms" in info["endpoints"]
+    assert "GET /api/vm/vms" in info["endpoints"] and info["version"] == __version__
+
+
+async def test_strangers_are_told_no_version_and_no_names(http: httpx.AsyncClient, server: LiveServer) -> None:
+    """A console finds out before it signs in whether it can talk to this server: by the number of the protocol."""
+    known = (await http.get("/health")).json()
+    host = known["checks"]["hypervisor"]["hosts"][0]
+    secrets = [
+        __version__,
+        host["id"],
+        f'"{host["name"]}"',
+        "outbox reader",
+        server.parts.inventory.connections()[0].uri,
+    ]
+    assert known["version"] == __version__ and "outbox reader" in str(known) and host["name"]
+    async with httpx.AsyncClient(base_url=server.url) as nobody:
+        for path in ("/health", "/api/info", "/openapi.json", "/livez", "/readyz", "/nothing"):
+            for headers in ({}, {"Authorization": "Bearer not.a.token"}):
+                answer = await nobody.get(path, headers=headers)
+                told = answer.text + str(answer.headers)
+                named = [each for each in secrets if each in told]
+                assert not [each for each in named if path != "/openapi.json" or each == __version__], path
+        assert (await nobody.get("/api/info")).json()["protocol"] == PROTOCOL
+        stranger = (await nobody.get("/health")).json()
+    assert stranger["status"] == "healthy" and stranger["checks"]["hypervisor"] == {"status": "healthy", "hosts": []}
+
+
+async def test_members_read_no_uri_of_a_host_and_no_path_of_a_pool(http: httpx.AsyncClient, server: LiveServer) -> None:
+    uri = (await http.get("/api/hosts")).json()["items"][0]["uri"]
+    found = (await http.get("/api/storage/pools")).json()["items"]
+    assert uri and all(pool["path"] for pool in found)
+    eve = await server.member("eve", Role.OPERATOR)
+    headers = {"Authorization": f"Bearer {eve.credentials.token}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers) as member:
+        hosts = (await member.get("/api/hosts")).json()["items"]
+        assert [host["uri"] for host in hosts] == [""]
+        one = await member.get(f"/api/hosts/{hosts[0]['id']}")
+        pools = await member.get("/api/storage/pools")
+        told = one.text + pools.text + (await member.get("/health")).text
+        told += (await member.get("/api/events", params={"page_size": 1000})).text
+        assert {pool["path"] for pool in pools.json()["items"]} == {""}
+        assert (await member.get("/api/hosts", params={"q": uri})).json()["total"] == 0
+    async with open_stream(server, token=eve.credentials.token or "") as stream:
+        told += str(stream.frames)
+    assert "hosts" in told and uri not in told
+    assert not [pool for pool in found if pool["path"] in told]
 
 
 async def test_openapi_lists_exactly_the_served_endpoints(http: httpx.AsyncClient, server: LiveServer) -> None:

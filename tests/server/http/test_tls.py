@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 
 from novacron_server.http.protocol import BoundedHttpProtocol, Connections
-from novacron_server.http.tls import TlsListener, create_context
+from novacron_server.http.tls import Certificate, TlsListener
 from novacron_server.runtime.server import HttpServer, create_http_server
 from novacron_server.runtime.settings import Settings
 from tests.support.certificates import self_signed
@@ -53,7 +53,7 @@ def serving(request: pytest.FixtureRequest, tmp_path: Path) -> Serving:
     async def serve(**bounds: Any) -> AsyncIterator[TlsServer]:
         certificate = self_signed(tmp_path, "server")
         connections = Connections(**bounds)
-        tls = TlsListener(connections, create_context(certificate.cert, certificate.key))
+        tls = TlsListener(connections, Certificate(certificate.cert, certificate.key))
         http = partial(BoundedHttpProtocol, connections)
         config = uvicorn.Config(app, loop="none", http=http, lifespan="off", log_config=None)  # type: ignore[arg-type]
         listening = socket.create_server(("127.0.0.1", 0))
@@ -190,3 +190,48 @@ async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
     for event in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{event}.complete"})
+
+
+async def test_new_certificate_is_used_for_new_connections(serving: Serving, tmp_path: Path) -> None:
+    async with serving() as server:
+        old = ssl.create_default_context(cafile=str(tmp_path / "server.pem"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=old)
+        new = self_signed(tmp_path, "server")  # in the same files
+        trusting_new = ssl.create_default_context(cafile=str(new.cert))
+
+        async def answers() -> bool | None:
+            async with httpx.AsyncClient(verify=trusting_new, trust_env=False) as client:
+                try:
+                    return (await client.get(f"https://127.0.0.1:{server.port}/livez")).status_code == 200
+                except httpx.ConnectError:
+                    return None
+
+        assert await until(answers)
+        writer.write(REQUEST)  # the connection with the old certificate goes on
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        with pytest.raises(httpx.ConnectError):
+            async with server.owner() as owner:
+                await owner.get("/livez")
+
+
+async def test_certificate_that_cannot_be_used_leaves_the_one_before(tmp_path: Path) -> None:
+    files = self_signed(tmp_path, "server")
+    certificate = Certificate(files.cert, files.key)
+    first, right = certificate.context, files.key.read_bytes()
+    other = self_signed(tmp_path, "other")
+    for broken in (b"", b"not PEM", other.key.read_bytes(), right[: len(right) // 2]):
+        files.key.write_bytes(broken)
+        await certificate.look()
+        assert certificate.context is first and "cannot be used" in certificate.problem
+        assert "PRIVATE" not in certificate.problem
+    files.key.unlink()
+    await certificate.look()
+    assert certificate.context is first and certificate.problem
+    files.key.write_bytes(right)
+    files.key.chmod(0o644)
+    await certificate.look()
+    assert certificate.context is first and "chmod 600" in certificate.problem
+    files.key.chmod(0o600)
+    await certificate.look()
+    assert certificate.context is not first and certificate.problem == ""

@@ -134,7 +134,8 @@ async def _holder(session: psycopg.AsyncConnection) -> int | None:
 
 
 async def test_health_names_the_server_that_has_the_database(shared: LiveServer, database_url: str) -> None:
-    async with another_server(shared, database_url), httpx.AsyncClient() as http:
+    token = {"Authorization": f"Bearer {shared.admin.credentials.token}"}
+    async with another_server(shared, database_url), httpx.AsyncClient(headers=token) as http:
         await until(lambda: refused(shared))
         answer = await http.get(f"{shared.url}/health")
         ready = await http.get(f"{shared.url}/readyz")
