@@ -17,12 +17,14 @@ import msgspec
 import structlog
 
 from novacron_core import errors
+from novacron_core.api.api_tokens import PREFIX
 from novacron_server.http.allowed_hosts import AllowedHosts
 from novacron_server.http.asked import Asked, begin
 from novacron_server.http.limits import Budget, RateLimits
 from novacron_server.http.problems import MEDIA_TYPE
 
 _log = structlog.get_logger("access")
+_API_TOKEN = re.compile(re.escape(PREFIX) + r"[\w-]+")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -160,7 +162,8 @@ class _AccessLogLine:
         self._began = time.perf_counter()
         self._fields = {
             "method": scope.get("method", "WEBSOCKET"),
-            "path": scope["path"],
+            # Whoever takes the token for its id sends it in a path.
+            "path": _API_TOKEN.sub(PREFIX + "…", scope["path"]),
             "address": address,
             "request_id": request_id,
         }
