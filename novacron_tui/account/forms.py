@@ -11,6 +11,8 @@ from novacron_core.api import access, api_tokens, second_factor
 from novacron_core.api.access import Membership
 from novacron_core.api.api_tokens import MAX_DAYS, CreateApiToken, CreatedApiToken
 from novacron_core.errors import NovaCronError
+from novacron_core.rules.filters.language import FilterError
+from novacron_core.rules.filters.vms import scope_test
 from novacron_core.values.names import MIN_PASSWORD, why_not_password, why_not_vm_name
 from novacron_core.values.roles import GRANTABLE, Permission, allows
 from novacron_tui.connection.form_request import build_request, refused_by
@@ -130,6 +132,9 @@ def create_token(session: Session, prove: Prove) -> Form[CreatedApiToken]:
             advice=f"{READING}, {ALL}, or permissions like {_example(grantable)} (right completes)",
             why_not=lambda text: _why_not_limits(text, grantable),
         ),
+        "filter": FormField(
+            "Only VMs", placeholder="all", advice='A filter by name, tag, owner, like tag:"ci"', why_not=_why_not_filter
+        ),
         "expires_in_days": FormField(
             "Expires in", value=str(DAYS), advice=f"days, at most {MAX_DAYS}", why_not=_why_not_days
         ),
@@ -143,6 +148,7 @@ def create_token(session: Session, prove: Prove) -> Form[CreatedApiToken]:
             name=values["name"],
             permissions=named,
             read_only=words == [READING],
+            filter=values["filter"],
             expires_in_days=int(values["expires_in_days"]),
         )
         try:
@@ -181,6 +187,14 @@ def _why_not_limits(text: str, grantable: Sequence[str]) -> str | None:
     if wrong in set(GRANTABLE):
         return f"You do not have {wrong} yourself"
     return f"{one_line(wrong)} is none of {', '.join(grantable)}"
+
+
+def _why_not_filter(text: str) -> str | None:
+    try:
+        scope_test(text.strip())
+    except FilterError as e:
+        return f"{e}"
+    return None
 
 
 def _why_not_days(text: str) -> str | None:

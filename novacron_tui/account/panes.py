@@ -26,7 +26,7 @@ SESSION_FIELDS: dict[str, FilterField[AccountSession]] = {
 }
 TOKEN_FIELDS: dict[str, FilterField[ApiToken]] = {
     "name": FilterField(lambda token: token.name),
-    "may": FilterField(lambda token: limits_words(token.permissions)),
+    "may": FilterField(lambda token: limits_words(token.permissions, token.filter)),
     "tenant": FilterField(lambda token: token.tenant),
     "from": FilterField(lambda token: token.last_address),
 }
@@ -138,11 +138,11 @@ class TokenPane(ListPane[ApiToken]):
             return text(age_text(age_s(token.last_used_at, session.now)) if token.last_used_at else "never", "quiet")
 
         def may(token: ApiToken) -> Cell:
-            return text(limits_words(token.permissions))
+            return text(limits_words(token.permissions, token.filter))
 
         return [
             Column("name", "NAME", 14, lambda e: text(e.name, "strong"), lambda e: e.name, stretch=1, widest=32),
-            Column("may", "LIMITED TO", 16, may, lambda e: limits_words(e.permissions), stretch=3, widest=60),
+            Column("may", "LIMITED TO", 16, may, lambda e: limits_words(e.permissions, e.filter), stretch=3, widest=60),
             Column("tenant", "TENANT", 10, lambda e: text(e.tenant), lambda e: e.tenant, stretch=1, widest=24, rank=3),
             Column("expires", "EXPIRES IN", 10, expires, lambda e: e.expires_at.timestamp(), right=True),
             Column("used", "USED", 6, used, lambda e: -e.last_used_at.timestamp() if e.last_used_at else None, right=True, rank=1),

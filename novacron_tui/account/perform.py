@@ -171,7 +171,9 @@ async def _end_sessions(context: AccountContext, ending: Sequence[AccountSession
 
 
 async def _revoke_tokens(context: AccountContext, tokens: Sequence[ApiToken]) -> None:
-    names = [f"{one_line(each.name)}, limited to {limits_words(each.permissions)}" for each in tokens]
+    names = [
+        f"{one_line(each.name)}, limited to {one_line(limits_words(each.permissions, each.filter))}" for each in tokens
+    ]
     what = one_line(tokens[0].name) if len(tokens) == 1 else counted(len(tokens), "API token")
     after = (
         "What uses it is refused within two seconds, for good." if len(tokens) == 1 else "What uses them is refused."
@@ -223,7 +225,7 @@ def _token(context: AccountContext, made: CreatedApiToken) -> ShownOnce:
             [Piece(one_line(made.token), "strong")],
             [],
             [Piece(f"It acts for {one_line(token.username)} in {one_line(token.tenant)}, limited to ", "quiet"),
-             Piece(limits_words(token.permissions)),
+             Piece(one_line(limits_words(token.permissions, token.filter))),
              Piece(f", until {token.expires_at.astimezone():%Y-%m-%d %H:%M}.", "quiet")],
             [Piece("It is shown only now. A script uses it in the environment:", "quiet")],
             [Piece("NOVACRON_TOKEN=nvt_… ", "accent"), Piece(command, "accent")],

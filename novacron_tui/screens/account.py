@@ -190,7 +190,7 @@ class AccountScreen(ListScreen):
         if isinstance(row, ApiToken):
             return [
                 Piece(one_line(row.name), "strong"),
-                Piece(f"  limited to {limits_words(row.permissions)}", "quiet"),
+                Piece(f"  limited to {one_line(limits_words(row.permissions, row.filter))}", "quiet"),
             ]
         if isinstance(row, AccountSession) and row.current:
             return [Piece("the session of this console", "quiet")]
@@ -271,7 +271,7 @@ def _token_lines(row: ApiToken) -> Lines:
     used = f"{_moment(row.last_used_at)} from {one_line(row.last_address)}" if row.last_used_at else "never"
     return labelled(
         [
-            ("limited to", limits_words(row.permissions)),
+            ("limited to", one_line(limits_words(row.permissions, row.filter))),
             ("permissions", ", ".join(map(one_line, row.permissions or []))),
             ("tenant", one_line(row.tenant)),
             ("created", _moment(row.created_at)),
