@@ -137,14 +137,18 @@ async def test_token_is_created_shown_once_copied_and_revoked(monkeypatch: pytes
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
         await pilot.press("c")
-        await dialog(pilot, app, Form)
-        await fill(pilot, "nightly", "read-only", "30")
+        form = await dialog(pilot, app, Form)
+        await fill(pilot, "nightly", "read-only", "state:running")
+        await until(pilot, lambda: form.fields["filter"].has_class("-wrong"))
+        form.fields["filter"].widget.focus()
+        await pilot.pause()
+        await fill(pilot, 'tag:"ci"', "30")
         await dialog(pilot, app, ShownOnce)
         assert TOKEN in text(app)
         assert "NOVACRON_TOKEN=nvt_" in text(app)
         assert not copied, "nothing is copied without a key"
         sent = json.loads(wire.asked("POST", "/auth/tokens")[0].content)
-        assert sent == {"name": "nightly", "read_only": True, "expires_in_days": 30}
+        assert sent == {"name": "nightly", "read_only": True, "filter": 'tag:"ci"', "expires_in_days": 30}
         await pilot.press("enter", "q")
         assert isinstance(app.screen, ShownOnce), "only escape closes it"
         await pilot.press("y")
@@ -168,7 +172,7 @@ async def test_limits_of_a_token_are_named_completed_and_refused_at_their_field(
         await reach(pilot, app)
         await pilot.press("c")
         form = await dialog(pilot, app, Form)
-        await fill(pilot, "deploy-2", "image:change vm:read")
+        await fill(pilot, "deploy-2", "image:change vm:read", "")
         await fill(pilot, "30")
         await until(pilot, lambda: "You do not have image:change yourself" in text(app))
         assert form.fields["name"].value == "deploy-2", "nothing typed is lost"

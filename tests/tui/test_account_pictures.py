@@ -97,7 +97,7 @@ def test_new_token(size: tuple[int, int], snap_compare: Any) -> None:
     async def go(pilot: Any) -> None:
         await reach(pilot, ["c"], "right completes")
         await react(pilot)
-        await fill(pilot, "nightly", "vm:read vm:change", "30")
+        await fill(pilot, "nightly", "vm:read vm:change", "", "30")
         await until(pilot, lambda: "esc closes for good" in text(pilot.app))
         await pilot.pause()
 
