@@ -101,7 +101,11 @@ async def shared_server(postgres: EmbeddedPostgres, shared_dir: Path) -> AsyncIt
 async def _simulated_server(owner_url: str, database_url: str, data_dir: Path, uri: str) -> AsyncIterator[LiveServer]:
     """A server on libvirt's test driver, with the administrator ann."""
     settings = Settings(
-        data_dir=data_dir, sign_ins_per_minute=1000, requests_per_minute=100_000, database_budget_s=LONG_BUDGET_S
+        data_dir=data_dir,
+        sign_ins_per_minute=1000,
+        requests_per_minute=100_000,
+        sockets_per_minute=100_000,
+        database_budget_s=LONG_BUDGET_S,
     )
     async with running(settings, owner_url, database_url, [uri]) as (url, parts), Client(url) as admin:
         token = (data_dir / "setup-token").read_text().strip()
