@@ -18,7 +18,7 @@ from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from tests.support.accounts import PASSWORD, administrator
 from tests.support.processes import serve
-from tests.support.seats import Seat, look
+from tests.support.seats import Seat, command, look, seat
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -37,19 +37,15 @@ def url(data_dir: Path) -> Iterator[str]:
 @pytest.fixture
 def ann(url: str, tmp_path: Path) -> Seat:
     """The administrator, signed in on a machine of her own."""
-    home = tmp_path / "ann"
-    home.mkdir()
-    seat = Seat(url, home)
-    seat.run("login", "--server", url, "--user", "ann", typed=PASSWORD + "\n")
-    return seat
+    made = seat(url, tmp_path, "ann")
+    made.run("login", "--server", url, "--user", "ann", typed=PASSWORD + "\n")
+    return made
 
 
 @pytest.fixture
 def bob(url: str, tmp_path: Path) -> Seat:
     """Somebody without an account, at a machine of his own."""
-    home = tmp_path / "bob"
-    home.mkdir()
-    return Seat(url, home)
+    return seat(url, tmp_path, "bob")
 
 
 def with_account(url: str, *more: tuple[str, Role]) -> None:
@@ -80,13 +76,6 @@ def sign_in(terminal: Terminal, code: str = "") -> None:
         terminal.react()
         terminal.type(code)
         terminal.press("enter")
-
-
-def command(terminal: Terminal, words: str) -> None:
-    terminal.react()
-    terminal.press(":")
-    terminal.type(words)
-    terminal.press("enter")
 
 
 def test_invitation_is_taken_up_in_the_sign_in_form(ann: Seat, bob: Seat) -> None:

@@ -5,40 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from novacron_tui.terminal.type_ahead import HABIT_S
 from tests.support.accounts import PASSWORD, administrator
-from tests.support.processes import NOVACRON, serve
-from tests.support.terminal import Terminal
+from tests.support.processes import serve
+from tests.support.seats import look, seat
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 BOBS = "seven calm rivers bend south"
-
-
-@dataclass(frozen=True)
-class Seat:
-    """One person at a machine of their own."""
-
-    url: str
-    home: Path
-
-    def run(self, *words: str, typed: str = "") -> str:
-        done = subprocess.run(
-            [NOVACRON, *words], input=typed, capture_output=True, text=True, timeout=60,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(self.home), "LANG": "C.UTF-8"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def console(self) -> Terminal:
-        return Terminal([NOVACRON, "--server", self.url], environment={"HOME": str(self.home)})
 
 
 @pytest.fixture
@@ -46,18 +23,6 @@ def url(data_dir: Path) -> Iterator[str]:
     with serve(data_dir) as (url, _):
         asyncio.run(administrator(url, data_dir))
         yield url
-
-
-def seat(url: str, folder: Path, name: str) -> Seat:
-    (folder / name).mkdir()
-    return Seat(url, folder / name)
-
-
-def look(terminal: Terminal) -> None:
-    """Wait as long as keys of a saved session are taken for a password that is typed by habit."""
-    until = time.monotonic() + 1.5 * HABIT_S
-    while (left := until - time.monotonic()) > 0:
-        terminal.read(left)
 
 
 def test_invited_colleague_works_until_the_role_is_taken_away(url: str, tmp_path: Path) -> None:

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from novacron_tui.terminal.type_ahead import HABIT_S
 from tests.support.accounts import PASSWORD, administrator
-from tests.support.processes import NOVACRON, serve
-from tests.support.terminal import Terminal
+from tests.support.processes import serve
+from tests.support.seats import Seat, command, look, seat
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 EVES = "seven calm rivers bend south"
-
-
-@dataclass(frozen=True)
-class Seat:
-    """One person at a machine of their own."""
-
-    url: str
-    home: Path
-
-    def run(self, *words: str, typed: str = "", code: int = 0) -> str:
-        done = subprocess.run(
-            [NOVACRON, *words], input=typed, capture_output=True, text=True, timeout=60,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(self.home), "LANG": "C.UTF-8"},
-        )  # fmt: skip
-        assert done.returncode == code, done.stderr
-        return done.stdout + done.stderr
-
-    def console(self) -> Terminal:
-        return Terminal([NOVACRON, "--server", self.url], environment={"HOME": str(self.home)})
 
 
 @pytest.fixture
@@ -50,30 +27,12 @@ def ann(data_dir: Path, tmp_path: Path) -> Iterator[Seat]:
         yield made
 
 
-def seat(url: str, folder: Path, name: str) -> Seat:
-    (folder / name).mkdir()
-    return Seat(url, folder / name)
-
-
 def colleague(ann: Seat, name: str, role: str = "operator") -> Seat:
     """Another person with an account, signed in."""
     ann.run("user", "create", name, "--role", role, typed=EVES + "\n")
     made = seat(ann.url, ann.home.parent, name)
     made.run("login", "--server", ann.url, "--user", name, typed=EVES + "\n")
     return made
-
-
-def look(terminal: Terminal) -> None:
-    """Wait as long as keys of a saved session are taken for a password that is typed by habit."""
-    until = time.monotonic() + 1.5 * HABIT_S
-    while (left := until - time.monotonic()) > 0:
-        terminal.read(left)
-
-
-def command(terminal: Terminal, words: str) -> None:
-    terminal.press(":")
-    terminal.type(words)
-    terminal.press("enter")
 
 
 def test_who_stopped_it_and_from_where_is_answered_by_the_audit_screen(ann: Seat) -> None:

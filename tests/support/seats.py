@@ -40,8 +40,22 @@ class Seat:
         )
 
 
+def seat(url: str, folder: Path, name: str) -> Seat:
+    """A machine for the person of this name, with a home in `folder`."""
+    (folder / name).mkdir()
+    return Seat(url, folder / name)
+
+
 def look(terminal: Terminal) -> None:
     """Wait as long as keys of a saved session are taken for a password that is typed by habit."""
     until = time.monotonic() + 1.5 * HABIT_S
     while (left := until - time.monotonic()) > 0:
         terminal.read(left)
+
+
+def command(terminal: Terminal, words: str) -> None:
+    """Give a command after `:`, once what has just appeared was read."""
+    terminal.react()
+    terminal.press(":")
+    terminal.type(words)
+    terminal.press("enter")
