@@ -10,6 +10,7 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.audit import AuditResult
 from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.api.problem import FieldError
 from novacron_core.rules.operation_words import noun, why_busy
 from novacron_server.audit.records import AuditDraft, chain_of
 from novacron_server.database.transactions import Connection
@@ -41,6 +42,7 @@ async def accept(
     if check_key_first and (earlier := await find_by_key(connection, request)):
         return (earlier, None), []
     await _check_volumes(connection, volumes)
+    await _check_tenant(connection, request, submission)
     if not await _add(connection, request, submission, operation):
         if earlier := await find_by_key(connection, request):
             return (earlier, None), []
@@ -96,6 +98,15 @@ async def find_by_key(connection: Connection, request: OperationRequest) -> Oper
     if stored.request_hash != request.hash:
         raise errors.ValidationFailed("this Idempotency-Key was used for another request")
     return stored.operation
+
+
+async def _check_tenant(connection: Connection, request: OperationRequest, submission: Submission[Any]) -> None:
+    """Raises ValidationFailed for a tenant that there is not: one that is not the caller's was named by the request."""
+    tenant = submission.tenant
+    if tenant in (None, request.principal.tenant) or await repository.tenant_exists(connection, str(tenant)):
+        return
+    message = "there is no such tenant"
+    raise errors.ValidationFailed(f"tenant: {message}", fields=[FieldError(field="tenant", message=message)])
 
 
 async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:

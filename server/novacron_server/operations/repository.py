@@ -17,6 +17,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.database.rows import read_each
 from novacron_server.database.tables import operations as t
+from novacron_server.database.tables import tenants
 
 CHILD_KIND = "child_kind"
 """The field of a bulk's request that names the kind of its operations."""
@@ -70,6 +71,12 @@ async def add(
     }
     result = await connection.execute(pg_insert(t).on_conflict_do_nothing().returning(t.c.id), values)
     return result.first() is not None
+
+
+async def tenant_exists(connection: AsyncConnection, tenant: str) -> bool:
+    """Whether there is this tenant; it cannot be deleted before this transaction ends."""
+    found = select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True, read=True)
+    return (await connection.execute(found)).first() is not None
 
 
 async def by_key(connection: AsyncConnection, principal: Principal, key: str) -> StoredOperation | None:

@@ -126,6 +126,7 @@ async def test_malformed_http(shared_server: LiveServer, capfd: pytest.CaptureFi
         statuses = [int(each) for each in _STATUS.findall(await _exchange(url, sent))]
         if any(status >= 500 or status not in _DECLARED for status in statuses):
             wrong.append((statuses, sent[:300]))
+    assert _STATUS.findall(await _exchange(url, b"\0\r\n\r\n")) == [b"400"], "what is no HTTP gets an answer"
     assert not wrong, f"NOVACRON_FUZZ_SEED={SEED}: " + "\n".join(map(str, wrong[:20]))
     await nothing_has_failed(shared_server, capfd)
 
