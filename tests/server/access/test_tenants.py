@@ -96,6 +96,20 @@ async def test_tenant_is_deleted_when_it_is_empty(
     assert (await ready_access.principal()).tenant == "default"
 
 
+async def test_id_of_a_deleted_tenant_is_not_given_to_another_one(
+    ready_access: AccessUnderTest, two: TwoTenants
+) -> None:
+    """Its owner would read the events and the audit log of the deleted one."""
+    tenants, ada = ready_access.tenants, two.ada
+    await tenants.create(ada, TenantCreate(id="green"))
+    await tenants.delete(ada, "green")
+    with pytest.raises(Conflict, match="was the id of a tenant that was deleted") as refused:
+        await tenants.create(ada, TenantCreate(id="green"))
+    assert [each.field for each in refused.value.fields] == ["id"]
+    with pytest.raises(NotFound):
+        await tenants.get(ada, "green")
+
+
 async def test_nobody_joins_a_tenant_while_it_is_deleted(
     ready_access: AccessUnderTest, two: TwoTenants, database: Database
 ) -> None:

@@ -18,6 +18,7 @@ from novacron_core.values.roles import Permission
 from novacron_server.access.accounts import DEFAULT_TENANT, access_event
 from novacron_server.access.people.rights import TENANT_NOT_FOUND, RequireProof, no_proof, require, require_tenant
 from novacron_server.access.tenants import repository
+from novacron_server.audit import repository as audit
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.paging import page_of
 from novacron_server.outbox.records import EventDraft
@@ -47,7 +48,7 @@ class Tenants:
         return _found(await self._database.run(lambda conn: repository.tenant(conn, tenant_id), read_only=True))
 
     async def create(self, principal: Principal, body: TenantCreate) -> Tenant:
-        """Raises Conflict for an id that is taken."""
+        """Raises Conflict for an id that is taken, and for that of a deleted tenant, whose events and audit log are kept."""
         require(principal, Permission.ACCESS_ADMIN)
 
         async def work(conn: Connection) -> Tenant:
@@ -55,6 +56,10 @@ class Tenants:
             if not await repository.add(conn, body):
                 taken = f"There is a tenant {body.id} already. Choose another id."
                 raise errors.Conflict(taken, fields=[FieldError(field="id", message=taken)])
+            # After the insert, which has waited for a deletion that was under way.
+            if (await audit.tail(conn, body.id)).seq:
+                used = f"{body.id} was the id of a tenant that was deleted, and its records are kept. Choose another id."
+                raise errors.Conflict(used, fields=[FieldError(field="id", message=used)])
             made = _found(await repository.tenant(conn, body.id))
             await append(conn, [_event(made, "access.tenant_created", principal)])
             return made
