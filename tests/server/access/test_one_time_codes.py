@@ -245,6 +245,15 @@ async def test_open_invitations_are_bounded(
     await invite(ready_access, two.bo)
 
 
+async def test_open_invitations_are_bounded_also_when_many_are_made_at_once(
+    ready_access: AccessUnderTest, two: TwoTenants, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_OPEN", 2)
+    await open_connections(database)
+    made = await asyncio.gather(*(invite(ready_access, two.rita) for _ in range(12)), return_exceptions=True)
+    assert sum(isinstance(each, Conflict) for each in made) == 10
+
+
 # -- codes for a new password --------------------------------------------------------------------------------------------
 
 

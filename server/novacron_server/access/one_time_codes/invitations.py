@@ -76,7 +76,7 @@ class Invitations:
 
         async def work(conn: Connection) -> Invitation:
             await self._require_proof(conn, principal)
-            if not await accounts.tenant_exists(conn, tenant):
+            if not await repository.lock_tenant(conn, tenant):
                 raise errors.NotFound(TENANT_NOT_FOUND)
             if await repository.count_open_invitations(conn, tenant) >= MOST_OPEN:
                 raise errors.Conflict(f"{tenant} has {MOST_OPEN} open invitations. Revoke some of them first.")

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novacron_core.api.people import Invitation, InvitationState
 from novacron_core.values.roles import Role
 from novacron_server.database.tables import one_time_codes as c
-from novacron_server.database.tables import users
+from novacron_server.database.tables import tenants, users
 
 KEPT = timedelta(days=30)
 """How long a code is listed after it has ended."""
@@ -104,6 +104,13 @@ async def invitation(conn: AsyncConnection, code_id: str) -> Invitation:
 async def invitations(conn: AsyncConnection, tenant: str | None) -> list[Invitation]:
     """The invitations to a tenant or to all, as long as they are kept."""
     return await _invitations(conn, _of(tenant))
+
+
+async def lock_tenant(conn: AsyncConnection, tenant: str) -> bool:
+    """Whether there is this tenant. Nobody else counts or adds its invitations before the end of the transaction."""
+    # Not the row's full lock: rows that name the tenant, written by others, need not wait for this transaction.
+    query = select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True)
+    return (await conn.execute(query)).first() is not None
 
 
 async def count_open_invitations(conn: AsyncConnection, tenant: str) -> int:
