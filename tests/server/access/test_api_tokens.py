@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from novacron_core.api import access, api_tokens, operations, second_factor, sessions, stored_events, vms, volumes
+from novacron_core.api import access, api_tokens, audit, operations, second_factor, sessions, stored_events, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.events import CLOSE_UNAUTHENTICATED
 from novacron_core.client import Client, Credentials
@@ -264,6 +264,31 @@ async def test_token_stays_in_its_tenant(server: LiveServer, owner_url: str) -> 
         )
         who = (await script.call(access.VALIDATE)).user
         assert (who.tenant, who.role, len(who.memberships)) == ("default", Role.OPERATOR, 2)
+
+
+async def test_token_is_recorded_in_the_tenant_where_it_acts(server: LiveServer, owner_url: str) -> None:
+    """The owners there must find it, and those of its user's other tenants must not."""
+    bob = await server.member("bob", Role.OPERATOR)
+    await execute(
+        owner_url,
+        "INSERT INTO tenants (id, name) VALUES ('red', 'red');"
+        "INSERT INTO memberships (user_id, tenant, role) SELECT id, 'red', 'operator' FROM users WHERE username = 'bob'",
+    )
+    switched = await bob.call(access.SWITCH_TENANT, body=access.SwitchTenant(tenant="red"))
+    async with Client(server.url, Credentials(switched.token)) as in_red:
+        mine, theirs = await create(in_red, "mine"), await create(in_red, "theirs")
+        await in_red.call(api_tokens.REVOKE, token_id=mine.api_token.id)
+    await server.admin.call(api_tokens.REVOKE_ANY, token_id=theirs.api_token.id)
+    query = stored_events.EventQuery(q="type:access.token")
+    found = (await server.admin.call(stored_events.LIST, query=query)).items
+    assert [(event.type.rpartition("_")[2], event.note, event.tenant) for event in reversed(found)] == [
+        ("created", "API token mine", "red"),
+        ("created", "API token theirs", "red"),
+        ("revoked", "API token mine", "red"),
+        ("revoked", "API token theirs", "red"),
+    ]
+    recorded = (await server.admin.call(audit.LIST, query=audit.AuditQuery(q="action:access.token"))).items
+    assert [entry.tenant for entry in recorded] == ["red"] * 4
 
 
 async def test_tokens_of_others_are_as_missing(server: LiveServer, owner_url: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -17,6 +17,14 @@ from novacron_server.database.tables import api_tokens as t
 from novacron_server.database.tables import users
 
 _LIVE = (t.c.revoked_at.is_(None), t.c.expires_at > func.now())
+
+
+class RevokedToken(NamedTuple):
+    """`user_id` is that of its user; `tenant` is the one in which it acted."""
+
+    user_id: str
+    tenant: str
+    name: str
 
 
 async def add(
@@ -66,14 +74,13 @@ async def live(conn: AsyncConnection, *, user_id: str | None = None, tenant: str
 
 async def revoke(
     conn: AsyncConnection, token_id: str, *, user_id: str | None = None, tenant: str | None = None
-) -> tuple[str, str] | None:
-    """Revoke a live API token of a user, of a tenant or of anybody. Returns its user's id and its name; None when there
-    is no such token."""
+) -> RevokedToken | None:
+    """Revoke a live API token of a user, of a tenant or of anybody. None when there is no such token."""
     where = [t.c.id == token_id, *_LIVE, *([] if user_id is None else [t.c.user_id == user_id])]
     where += [] if tenant is None else [t.c.tenant == tenant]
-    ended = update(t).where(*where).values(revoked_at=func.now()).returning(t.c.user_id, t.c.name)
+    ended = update(t).where(*where).values(revoked_at=func.now()).returning(t.c.user_id, t.c.tenant, t.c.name)
     row = (await conn.execute(ended)).first()
-    return (row.user_id, row.name) if row else None
+    return RevokedToken(row.user_id, row.tenant, row.name) if row else None
 
 
 async def find_id(conn: AsyncConnection, fingerprint: bytes) -> str | None:

@@ -77,9 +77,8 @@ class ApiTokens:
             if made is None:
                 taken = f"You already have an API token {request.name}. Revoke it, or choose another name."
                 raise Conflict(taken, fields=[FieldError(field="name", message=taken)])
-            await _record(
-                conn, caller, caller.user_id, "access.token_created", f"API token {request.name}{_limit(vm_filter)}"
-            )
+            name = f"{request.name}{_limit(vm_filter)}"
+            await _record(conn, caller, caller.user_id, caller.tenant, "access.token_created", name)
             return made
 
         made = await self._database.run(work)
@@ -99,16 +98,18 @@ class ApiTokens:
             revoked = await repository.revoke(conn, token_id, user_id=user_id, tenant=tenant)
             if revoked is None:
                 raise NotFound("token not found")
-            await _record(conn, caller, revoked[0], "access.token_revoked", f"API token {revoked[1]}")
+            await _record(conn, caller, revoked.user_id, revoked.tenant, "access.token_revoked", revoked.name)
 
         await self._database.run(work)
         self._ended([token_id])
 
 
-async def _record(conn: Connection, caller: Principal, user_id: str, kind: str, what: str) -> None:
-    account = await accounts.find_account(conn, user_id)
+async def _record(conn: Connection, caller: Principal, user_id: str, tenant: str, kind: str, name: str) -> None:
+    """In the tenant of the token, where it acts: its user's sign-ins may begin in another one."""
+    account = await accounts.find_account(conn, user_id, tenant=tenant)
     if account is not None:
-        await append(conn, [account_event(account.user, kind, by=caller.username, note=what, priority=Priority.HIGH)])
+        note = f"API token {name}"
+        await append(conn, [account_event(account.user, kind, by=caller.username, note=note, priority=Priority.HIGH)])
 
 
 def _permissions(caller: Principal, request: CreateApiToken) -> list[str] | None:
