@@ -270,11 +270,9 @@ def _is_recorded(asked: Asked) -> bool:
     status = asked.refused.status if asked.refused else 0
     if asked.endpoint is None:
         return _at_limit(asked) or status == 403  # for a name that this server does not have
-    if status == 404:
-        return bool(asked.path)
     if status == 429:
         return asked.endpoint.changes and asked.endpoint.permission is Permission.PUBLIC
-    return status in (401, 403, 409)
+    return status in (401, 403, 404, 409)  # 404: for an id in the path, the query or the body
 
 
 def _at_limit(asked: Asked) -> bool:

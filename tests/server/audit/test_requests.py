@@ -82,6 +82,23 @@ async def test_refusals_are_recorded_and_foreign_ids_like_missing_ones(server: L
     await member.close()
 
 
+async def test_ids_in_a_body_or_query_that_are_foreign_or_missing_are_recorded_too(server: LiveServer) -> None:
+    member = await server.member("bob", Role.OWNER)
+    await server.admin.call(tenants.CREATE, body=tenants.TenantCreate(id="red"))
+    for tenant in ("red", "nowhere"):
+        for call in (
+            member.call(access.SWITCH_TENANT, body=access.SwitchTenant(tenant=tenant)),
+            member.call(people.INVITE, body=people.InvitationCreate(tenant=tenant)),
+            member.call(audit.VERIFY, query=audit.ChainQuery(tenant=tenant)),
+        ):
+            with pytest.raises(errors.NotFound):
+                await call
+    found = await entries(server, "who:bob result:refused", 6)
+    told = [(entry.action, entry.status, entry.target.type, entry.detail) for entry in found]
+    assert told[:3] == told[3:] and len(set(told)) == 3
+    await member.close()
+
+
 async def test_a_role_that_is_not_enough_and_a_rule_that_refuses_are_recorded(server: LiveServer) -> None:
     viewer = await server.member("vera", Role.VIEWER)
     vm = await server.vm("test")
