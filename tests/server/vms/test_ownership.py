@@ -9,7 +9,8 @@ import libvirt
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import quotas, vms, volumes
+from novacron_core.api import audit, operations, quotas, stored_events, vms, volumes
+from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import OperationState
 from novacron_core.api.ownership import Adopt, HandOver
 from novacron_core.api.vms import VM
@@ -144,7 +145,7 @@ async def test_what_a_resumed_stream_gets_hides_what_has_left_the_tenant(two: Tw
 async def test_quota_of_the_new_tenant_counts(two: TwoTenants, owner_url: str) -> None:
     vm = await vm_of(two, two.bob)
     await limit(owner_url, max_vms=0)
-    with pytest.raises(errors.QuotaExceeded, match="the tenant red uses 0 of its quota of 0 VMs"):
+    with pytest.raises(errors.QuotaExceeded, match="the quota of the new tenant has no room for web-01"):
         await two.ann.call(vms.HAND_OVER, body=HandOver(tenant="red", owner="rob"), vm_id=vm.id)
     await limit(owner_url, max_vms=None)
     await succeeded(
@@ -152,6 +153,27 @@ async def test_quota_of_the_new_tenant_counts(two: TwoTenants, owner_url: str) -
     )
     assert (await two.rob.call(quotas.GET)).vms.used == 1
     assert (await two.bob.call(quotas.GET)).vms.used == 0
+
+
+@pytest.mark.parametrize("owner", ["rob", "cid"])
+async def test_refused_handover_tells_nothing_of_the_other_tenant(two: TwoTenants, owner_url: str, owner: str) -> None:
+    """Its operation and its entry in the audit log are read by the tenant that keeps the VM."""
+    vm = await vm_of(two, two.bob)
+    await limit(owner_url, max_vms=0)
+    with pytest.raises(errors.NovaCronError):
+        await two.ann.call(vms.HAND_OVER, body=HandOver(tenant="red", owner=owner), vm_id=vm.id)
+    options = vms.BulkOptions(tenant="red", owner=owner)
+    bulk = await two.ann.call(vms.BULK, body=vms.BulkRequest(action="hand-over", ids=[vm.id], options=options))
+    await two.server.ended(bulk)
+    await two.server.parts.audit.refusals.write()
+    seen = [
+        (await two.bob.call(operations.GET, operation_id=bulk.id)).problem,
+        *(await two.bob.call(operations.CHILDREN, operation_id=bulk.id, query=ListQuery())).items,
+        *(await two.bob.call(stored_events.LIST, query=stored_events.EventQuery())).items,
+        *(await two.olga.call(audit.LIST, query=audit.AuditQuery(q="user:ann"))).items,
+    ]
+    assert "new tenant" in str(seen)
+    assert "tenant red" not in str(seen) and "quota of 0" not in str(seen)
 
 
 async def test_unmanaged_vm_is_adopted_and_released_again(

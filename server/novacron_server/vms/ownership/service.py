@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -70,9 +71,10 @@ class Ownership:
             )
 
             async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
-                await check_member(connection, owner, tenant)
-                if tenant != vm.tenant:
-                    await quotas.check(connection, tenant, _demand(vm, taken), operation_id=operation.id)
+                with _without_details(vm, tenant):
+                    await check_member(connection, owner, tenant)
+                    if tenant != vm.tenant:
+                        await quotas.check(connection, tenant, _demand(vm, taken), operation_id=operation.id)
                 note = f"handed over to {owner} by {principal.username}"
                 _, drafts = await give(
                     connection, host_id=vm.host, vm_id=vm.id, steps=steps, tenant=tenant, owner=owner, note=note
@@ -161,10 +163,11 @@ class Ownership:
                 self._check_chains(principal, volume, [volume])
 
             async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
-                await check_member(connection, owner, tenant)
-                if tenant != volume.tenant and volume.tier is not None:
-                    demand = quotas.Demand(disk_bytes={volume.tier: volume.size_bytes})
-                    await quotas.check(connection, tenant, demand, operation_id=operation.id)
+                with _without_details(volume, tenant):
+                    await check_member(connection, owner, tenant)
+                    if tenant != volume.tenant and volume.tier is not None:
+                        demand = quotas.Demand(disk_bytes={volume.tier: volume.size_bytes})
+                        await quotas.check(connection, tenant, demand, operation_id=operation.id)
                 row = await volume_rows.get(connection, volume.id)
                 if row is None or row.tenant != volume.tenant:
                     raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
@@ -234,6 +237,22 @@ def _recipient(principal: Principal, thing: VM | Volume, body: HandOver) -> tupl
     if owner_now != principal.username and not may(principal, Permission.PEOPLE_CHANGE):
         raise errors.Forbidden(f"{thing.name} belongs to {owner_now}: {_OTHER_OWNER}")
     return tenant, owner
+
+
+@contextmanager
+def _without_details(thing: VM | Volume, tenant: str) -> Iterator[None]:
+    """Refuse a handover to another tenant without its name, use and people: the operation and the entry in the audit log
+    are read in the tenant that the thing stays in."""
+    try:
+        yield
+    except (errors.QuotaExceeded, errors.ValidationFailed) as e:
+        if tenant == thing.tenant:
+            raise
+        if isinstance(e, errors.QuotaExceeded):
+            message = f"the quota of the new tenant has no room for {thing.name}: free some, or enlarge the quota"
+            raise errors.QuotaExceeded(message) from e
+        message = f"the new owner of {thing.name} is not a member of the new tenant, or the account is disabled"
+        raise errors.ValidationFailed(message, fields=[FieldError(field="owner", message=message)]) from e
 
 
 async def check_member(connection: Connection, owner: str, tenant: str, *, field: str = "owner") -> None:
