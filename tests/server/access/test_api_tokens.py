@@ -14,7 +14,17 @@ import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from novacron_core.api import access, api_tokens, audit, operations, second_factor, sessions, stored_events, vms, volumes
+from novacron_core.api import (
+    access,
+    api_tokens,
+    audit,
+    operations,
+    second_factor,
+    sessions,
+    stored_events,
+    vms,
+    volumes,
+)
 from novacron_core.api.base import ListQuery
 from novacron_core.api.events import CLOSE_UNAUTHENTICATED
 from novacron_core.client import Client, Credentials

@@ -58,7 +58,9 @@ class Tenants:
                 raise errors.Conflict(taken, fields=[FieldError(field="id", message=taken)])
             # After the insert, which has waited for a deletion that was under way.
             if (await audit.tail(conn, body.id)).seq:
-                used = f"{body.id} was the id of a tenant that was deleted, and its records are kept. Choose another id."
+                used = (
+                    f"{body.id} was the id of a tenant that was deleted, and its records are kept. Choose another id."
+                )
                 raise errors.Conflict(used, fields=[FieldError(field="id", message=used)])
             made = _found(await repository.tenant(conn, body.id))
             await append(conn, [_event(made, "access.tenant_created", principal)])
