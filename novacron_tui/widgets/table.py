@@ -21,6 +21,8 @@ from novacron_tui.widgets.rows import Rows
 from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, TableLine, TableStyle
 
 R = TypeVar("R")
+_KEPT_STRIPS = 512
+"""A few screens of lines."""
 
 
 class Table(ScrollView, Generic[R], can_focus=True):
@@ -68,7 +70,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._rows.order(self._sort(), descending=self.descending)
         self._table_style = TableStyle(self.get_component_rich_style, signs)
         self._layout: list[tuple[Column[R], int]] = []
-        self._painted: dict[int, tuple[TableLine, Strip]] = {}
+        self._painted: dict[int, TableLine] = {}
+        self._strips: dict[TableLine, Strip] = {}
+        """Of lines painted lately: when the list scrolls by one row, all but one of its lines are among them."""
 
     def show(self, rows: Sequence[R]) -> None:
         """Replace the rows; cursor and marks stay on their rows, and the view does not jump."""
@@ -187,8 +191,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
             return
         top = self.scroll_offset.y
         for y in range(1, self.size.height):
-            held = self._painted.get(y)
-            if held is None or held[0] != self._line(top + y - 1):
+            if self._painted.get(y) != self._line(top + y - 1):
                 self._refresh_row(top + y - 1)
 
     def toggle_mark(self) -> None:
@@ -293,12 +296,16 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._table_style.clear_cache()
-        self._painted.clear()
+        self._forget_lines()
 
     def _lay_out(self) -> None:
         self._layout = widths(self.columns, self.size.width - MARGIN - 1)
-        self._painted.clear()
+        self._forget_lines()
         self._set_height(len(self.rows) + 1)
+
+    def _forget_lines(self) -> None:
+        self._painted.clear()
+        self._strips.clear()
 
     def render_line(self, y: int) -> Strip:
         if y == 0:
@@ -306,11 +313,12 @@ class Table(ScrollView, Generic[R], can_focus=True):
                 self._layout, self.size.width, sort_key=self.sort_key, descending=self.descending
             )
         line = self._line(self.scroll_offset.y + y - 1)
-        held = self._painted.get(y)
-        if held is not None and held[0] == line:
-            return held[1]
-        strip = self._table_style.line(line, self._layout, self.size.width)
-        self._painted[y] = (line, strip)
+        self._painted[y] = line
+        strip = self._strips.get(line)
+        if strip is None:
+            if len(self._strips) > _KEPT_STRIPS:
+                self._strips.clear()
+            strip = self._strips[line] = self._table_style.line(line, self._layout, self.size.width)
         return strip
 
     def _line(self, index: int) -> TableLine:
