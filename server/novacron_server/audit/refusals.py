@@ -19,7 +19,7 @@ from novacron_core.api.access import User
 from novacron_core.api.audit import INSTALLATION, AuditResult
 from novacron_core.api.operations import Target
 from novacron_core.errors import DatabaseUnavailable
-from novacron_core.rules.visibility import Principal
+from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.roles import Permission
 from novacron_server.audit import repository
 from novacron_server.audit.records import Actor, AuditDraft, acting_in, action_of, chain_of, refusal, target_of
@@ -205,7 +205,9 @@ class Refusals:
         """The entry of a request, and the account whose sign-in it was; no entry for a stranger."""
         assert asked.refused is not None
         if asked.who is not None:
-            draft = refusal(asked, asked.refused, acting_in(asked), asked.who.tenant)
+            # What administrators ask for may be of any tenant, and the sentence that refuses it tells of it.
+            tenant = INSTALLATION if may_see(asked.who, None) else asked.who.tenant
+            draft = refusal(asked, asked.refused, acting_in(asked), tenant)
             return self._named(asked.who, draft), None
         account = accounts.get(asked.user_id or asked.username)
         if account is None:
@@ -218,7 +220,7 @@ class Refusals:
         return _changed(draft, Target(type="user", id=account.id, name=account.username), wrong=wrong), account
 
     def _named(self, who: Principal, draft: AuditDraft) -> AuditDraft:
-        """With the name of what it is about, in the chain of its tenant: an administrator's session may be in another."""
+        """With the name of what it is about, in the chain of its tenant."""
         if (found := self._find_object(who, draft.target)) is None:
             return draft
         name, tenant = found

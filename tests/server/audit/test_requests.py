@@ -114,6 +114,21 @@ async def test_a_role_that_is_not_enough_and_a_rule_that_refuses_are_recorded(se
     await viewer.close()
 
 
+async def test_owner_reads_nothing_of_other_tenants_in_refusals_of_an_administrator(server: LiveServer) -> None:
+    """The session of an administrator is in a tenant, whose owner reads its audit log."""
+    owner = await server.member("olga", Role.OWNER)
+    await server.admin.call(tenants.CREATE, body=tenants.TenantCreate(id="red"))
+    person = people.PersonCreate(username="rita", password=PASSWORD, tenant="red")
+    await server.admin.call(people.CREATE, body=person)
+    with pytest.raises(errors.Conflict, match="red has 1 member"):
+        await server.admin.call(tenants.DELETE, tenant="red")
+    (found,) = await entries(server, "who:ann result:refused")
+    assert (found.tenant, found.target.id) == ("", "red")
+    seen = (await owner.call(audit.LIST, query=AuditQuery())).items
+    assert seen and not [entry for entry in seen if "red" in (entry.target.id, *entry.detail.split())]
+    await owner.close()
+
+
 async def test_a_cancellation_is_recorded_and_a_refused_one_too(server: LiveServer) -> None:
     vm = await server.vm("test")
     ended = await server.ended(await server.admin.call(vms.PAUSE, vm_id=vm.id))
