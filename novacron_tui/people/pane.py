@@ -25,30 +25,30 @@ class PeoplePane(ListPane[PersonEntry]):
     EXAMPLE = "a name, or role:owner state:invited"
 
     def __init__(self, session: Session, glyphs: Glyphs, data: PeopleData) -> None:
-        self._session, self._glyphs, self._data = session, glyphs, data
+        self._session, self._glyphs, self.data = session, glyphs, data
         table: Table[PersonEntry] = Table(
             self._columns(), lambda entry: entry.id, signs=glyphs.table_signs, sort="name", id="people"
         )
         super().__init__(table)
 
     def version(self) -> Hashable:
-        return self._data.version
+        return self.data.version
 
     def rows(self) -> Sequence[PersonEntry]:
-        return self._data.rows
+        return self.data.rows
 
     def total(self) -> int:
-        return len(self._data.rows)
+        return len(self.data.rows)
 
     def compile(self, text: str) -> Callable[[PersonEntry], bool]:
         return compile_filter(text, FIELDS)
 
     def placeholder(self) -> Sequence[Piece]:
-        if self._data.rows:
+        if self.data.rows:
             return ()
-        if self._data.error:
+        if self.data.error:
             return [
-                Piece(f"{self._glyphs.bad} {self._data.error}\n\n", "bad"),
+                Piece(f"{self._glyphs.bad} {self.data.error}\n\n", "bad"),
                 Piece("r", "key"),
                 Piece(" tries again", "quiet"),
             ]

@@ -109,7 +109,7 @@ class PeopleScreen(ListScreen):
         self.read_again()
 
     def restore_from(self, before: Self) -> None:
-        self.data = before.data
+        self.data = self._pane.data = before.data
         self._pane.restore_from(before._pane)
 
     def list_hint(self) -> Sequence[Piece]:

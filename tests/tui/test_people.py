@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 
 from novacron_core.api import access, quotas, second_factor
 from novacron_core.api.base import Page
@@ -74,6 +75,21 @@ async def test_people_invitations_and_quotas_are_shown() -> None:
         await until(pilot, lambda: len(screen.table.rows) == 1)
         await pilot.press("e")
         await until(pilot, lambda: "is an invitation: D revokes it" in line_text(app, "status"))
+
+
+async def test_screen_that_is_opened_again_still_shows_what_is_read() -> None:
+    wire = team()
+    app = console(wire, Stream(live(), inventory(fleet())))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("6")
+        await until(pilot, lambda: "eve@example.org" in text(app))
+        await pilot.press("1")
+        await until(pilot, lambda: "eve@example.org" not in text(app))
+        cat = msgspec.structs.replace(BOB, id="p-cat", username="catherine")
+        wire.routes["GET /api/admin/users"] = lambda _: page(BOB, cat)
+        await pilot.press("6")
+        await until(pilot, lambda: "eve@example.org" in text(app) and "catherine" in text(app))
 
 
 async def test_viewer_sees_the_own_account_and_may_change_nothing() -> None:
