@@ -99,6 +99,19 @@ async def test_token_never_changes_its_own_account(server: LiveServer) -> None:
         assert (await script.call(access.VALIDATE)).valid
 
 
+async def test_token_ends_nothing_of_its_own_user_as_one_who_looks_after_people_either(server: LiveServer) -> None:
+    me = (await server.admin.call(access.VALIDATE)).user.id
+    mine = (await server.admin.call(sessions.LIST, query=QUERY)).items[0]
+    other, bobs = await create(server.admin, "other"), await create(await server.member("bob", Role.VIEWER))
+    async with await with_token(server, server.admin) as script:
+        with pytest.raises(Forbidden, match="of its own user"):
+            await script.call(sessions.END_OF_USER, user_id=me, session_id=mine.id)
+        with pytest.raises(Forbidden, match="of its own user"):
+            await script.call(api_tokens.REVOKE_ANY, token_id=other.api_token.id)
+        await script.call(api_tokens.REVOKE_ANY, token_id=bobs.api_token.id)
+    assert (await server.admin.call(api_tokens.LIST, query=QUERY)).total == 2
+
+
 async def test_token_of_few_permissions_gets_no_other_events_and_samples(server: LiveServer) -> None:
     vm = await server.vm("test")
     only_hosts = ["event:read", "host:read"]

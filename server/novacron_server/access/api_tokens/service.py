@@ -18,7 +18,7 @@ from novacron_core.values.roles import ALWAYS_IN_SCOPE, GRANTABLE, OF_SOME_VMS, 
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
 from novacron_server.access.api_tokens import repository
-from novacron_server.access.people.rights import RequireProof, seen_tenant
+from novacron_server.access.people.rights import RequireProof, refuse_own_token, seen_tenant
 from novacron_server.access.tokens import fingerprint, opaque
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.paging import page_of
@@ -90,7 +90,7 @@ class ApiTokens:
         await self._revoke(caller, token_id, caller.user_id, None)
 
     async def revoke_any(self, caller: Principal, token_id: str) -> None:
-        """Revoke a token that the caller sees in `everybody`. Raises NotFound."""
+        """Revoke a token that the caller sees in `everybody`. Raises NotFound; Forbidden for an API token of its user."""
         await self._revoke(caller, token_id, None, seen_tenant(caller))
 
     async def _revoke(self, caller: Principal, token_id: str, user_id: str | None, tenant: str | None) -> None:
@@ -98,6 +98,7 @@ class ApiTokens:
             revoked = await repository.revoke(conn, token_id, user_id=user_id, tenant=tenant)
             if revoked is None:
                 raise NotFound("token not found")
+            refuse_own_token(caller, revoked.user_id)
             await _record(conn, caller, revoked.user_id, revoked.tenant, "access.token_revoked", revoked.name)
 
         await self._database.run(work)

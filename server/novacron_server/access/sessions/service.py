@@ -15,7 +15,7 @@ from novacron_core.errors import NotFound
 from novacron_core.rules.visibility import Principal
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
-from novacron_server.access.people.rights import USER_NOT_FOUND, seen_tenant
+from novacron_server.access.people.rights import USER_NOT_FOUND, refuse_own_token, seen_tenant
 from novacron_server.access.sessions import repository
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.paging import page_of
@@ -47,7 +47,9 @@ class Sessions:
         await self._end_one(caller, caller.user_id, session_id, None)
 
     async def end_of_user(self, caller: Principal, user_id: str, session_id: str) -> None:
-        """End a user's session, with its tokens and sockets. Raises NotFound, also for a foreign user."""
+        """End a user's session, with its tokens and sockets. Raises NotFound, also for a foreign user; Forbidden for an API
+        token of this user, which does not change the access of its own."""
+        refuse_own_token(caller, user_id)
         await self._end_one(caller, user_id, session_id, seen_tenant(caller))
 
     async def _page(
