@@ -60,7 +60,9 @@ def require_account(principal: Principal, person: Person) -> None:
 def refuse_own_token(principal: Principal, user_id: str) -> None:
     """Raises Forbidden for an API token of this user: it must not end the sessions and tokens that its user has."""
     if principal.token and principal.user_id == user_id:
-        raise Forbidden("An API token cannot end the sessions and API tokens of its own user. Sign in with your password.")
+        raise Forbidden(
+            "An API token cannot end the sessions and API tokens of its own user. Sign in with your password."
+        )
 
 
 def of_tenant_alone(person: Person, tenant: str) -> bool:
