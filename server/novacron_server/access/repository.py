@@ -16,6 +16,7 @@ from novacron_core.api.access import Membership, User
 from novacron_core.values.names import former_owner
 from novacron_core.values.roles import SET_UP_ONLY, Permission, Role
 from novacron_server.access import backoff
+from novacron_server.database.tables import api_tokens as t
 from novacron_server.database.tables import login_failures as f
 from novacron_server.database.tables import memberships as m
 from novacron_server.database.tables import refresh_tokens as r
@@ -193,7 +194,8 @@ async def set_membership(conn: AsyncConnection, user_id: str, tenant: str, role:
 async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) -> bool:
     """Remove an account from a tenant; False when it was no member.
 
-    Sessions in this tenant go on in the account's next one; without a next one they can no longer be used.
+    Sessions in this tenant go on in the account's next one; without a next one they end. The account's API tokens for the
+    tenant end: none of these is valid again when the account comes back.
     """
     gone = delete(m).where(m.c.user_id == user_id, m.c.tenant == tenant).returning(m.c.tenant)
     if (await conn.execute(gone)).first() is None:
@@ -201,9 +203,18 @@ async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) ->
     other = select(m.c.tenant).where(m.c.user_id == user_id).order_by(m.c.created_at, m.c.tenant).limit(1)
     following = (await conn.execute(other)).scalar_one_or_none()
     await conn.execute(update(users).where(users.c.id == user_id, users.c.tenant == tenant).values(tenant=following))
+    await revoke_api_tokens(conn, user_id, tenant)
     if following is not None:
         await conn.execute(update(s).where(s.c.user_id == user_id, s.c.tenant == tenant).values(tenant=following))
+    else:
+        await revoke_all_sessions(conn, user_id)
     return True
+
+
+async def revoke_api_tokens(conn: AsyncConnection, user_id: str, tenant: str | None = None) -> None:
+    """Revoke the API tokens of an account, for one tenant or for all."""
+    where = [t.c.user_id == user_id, t.c.revoked_at.is_(None), *([] if tenant is None else [t.c.tenant == tenant])]
+    await conn.execute(update(t).where(*where).values(revoked_at=func.now()))
 
 
 async def lock_and_count_administrators(conn: AsyncConnection) -> int:

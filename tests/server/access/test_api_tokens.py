@@ -19,6 +19,7 @@ from novacron_core.api import (
     api_tokens,
     audit,
     operations,
+    people,
     second_factor,
     sessions,
     stored_events,
@@ -257,6 +258,36 @@ async def test_ended_token_is_refused_and_its_sockets_close(server: LiveServer, 
             await script.call(vms.LIST, query=vms.VMQuery())
         with pytest.raises(InvalidStatus):
             await open_with(Client(server.url), server, f"?ticket={spare}")
+
+
+@pytest.mark.parametrize("how", ["removed", "disabled"])
+async def test_nothing_is_valid_again_when_its_user_comes_back(server: LiveServer, how: str) -> None:
+    """Neither the API token, nor the access token and the refresh token of the session."""
+    bob = await server.member("bob", Role.OPERATOR)
+    bob_id = (await bob.call(access.VALIDATE)).user.id
+    script, refresh = await with_token(server, bob), access.Refresh(refresh_token=bob.credentials.refresh_token)
+    if how == "removed":
+        await server.admin.call(people.REMOVE_MEMBER, tenant="default", user_id=bob_id)
+        role = people.MemberRole(role=Role.OPERATOR)
+        await server.admin.call(people.SET_ROLE, body=role, tenant="default", user_id=bob_id)
+    else:
+        for disabled in (True, False):
+            await server.admin.call(people.CHANGE, body=people.PersonChange(disabled=disabled), user_id=bob_id)
+
+    async def refused() -> bool | None:
+        try:
+            await script.call(access.VALIDATE)
+        except Unauthenticated:
+            return True
+        return None
+
+    await until(refused)
+    async with Client(server.url, Credentials(bob.credentials.token)) as thief:
+        with pytest.raises(Unauthenticated):
+            await thief.call(access.VALIDATE)
+        with pytest.raises(Unauthenticated):
+            await thief.call(access.REFRESH, body=refresh)
+    await script.close()
 
 
 async def test_token_loses_what_its_user_loses(server: LiveServer, owner_url: str) -> None:

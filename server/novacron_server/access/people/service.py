@@ -252,6 +252,7 @@ class _Change:
         if disabled:
             _keep_last(self._person, self._administrators)
             self.ended += await accounts.revoke_all_sessions(self._conn, self._person.id)
+            await accounts.revoke_api_tokens(self._conn, self._person.id)
         await accounts.update_account(self._conn, self._person.id, ends_tokens=disabled, disabled=disabled)
         kind = "access.user_disabled" if disabled else "access.user_enabled"
         self._add(kind, priority=Priority.HIGH)
