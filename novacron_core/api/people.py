@@ -159,7 +159,7 @@ INVITE = endpoint(
     P.PEOPLE_CHANGE,
     takes=InvitationCreate,
     status=201,
-    summary="Invite somebody to a tenant",
+    summary="Invite a person to a tenant",
 )
 REVOKE_INVITATION = endpoint(
     "DELETE /api/admin/invitations/{invitation_id}",

@@ -50,6 +50,12 @@ def _placed(local: datetime, zone: tzinfo | None) -> datetime:
     return local.replace(tzinfo=zone) if zone else local.astimezone()
 
 
+def moment_text(at: datetime) -> str:
+    """A point in time in this machine's zone, which is named: `2026-11-30 03:51 UTC`."""
+    here = at.astimezone()
+    return f"{here:%Y-%m-%d %H:%M} {here.tzname() or ''}".rstrip()
+
+
 def age_text(seconds: float | None) -> str:
     """An age in at most two units: `5s`, `3m`, `2h10m`, `4d3h`. None gives a dash; a negative age counts as 0."""
     if seconds is None:

@@ -10,7 +10,7 @@ from novacron_core.api.api_tokens import ApiToken, CreatedApiToken
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.sessions import AccountSession
 from novacron_core.errors import NotFound, NovaCronError
-from novacron_core.values.ages import age_s, age_text
+from novacron_core.values.ages import age_s, age_text, moment_text
 from novacron_core.values.counts import counted
 from novacron_core.values.roles import SET_UP_ONLY, limits_words
 from novacron_tui.account import forms
@@ -226,7 +226,7 @@ def _token(context: AccountContext, made: CreatedApiToken) -> ShownOnce:
             [],
             [Piece(f"It acts for {one_line(token.username)} in {one_line(token.tenant)}, limited to ", "quiet"),
              Piece(one_line(limits_words(token.permissions, token.filter))),
-             Piece(f", until {token.expires_at.astimezone():%Y-%m-%d %H:%M}.", "quiet")],
+             Piece(f", until {moment_text(token.expires_at)}.", "quiet")],
             [Piece("It is shown only now. A script uses it in the environment:", "quiet")],
             [Piece("NOVACRON_TOKEN=nvt_… ", "accent"), Piece(command, "accent")],
         ],

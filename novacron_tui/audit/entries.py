@@ -132,7 +132,7 @@ def check_lines(checks: Iterable[ChainCheck], export: str) -> Lines:
     return [
         *lines,
         [Piece("")],
-        [Piece("Keep a copy where nobody of this server can change it:", "quiet")],
+        [Piece("Store a copy where administrators of this server cannot change it:", "quiet")],
         [Piece(f"{one_line(export)} > audit.jsonl", "accent")],
         [Piece("novacron audit verify audit.jsonl", "accent")],
     ]

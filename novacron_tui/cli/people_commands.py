@@ -87,7 +87,7 @@ def user_invite(
     hours: Annotated[int, typer.Option("--hours", min=1, max=720, help="Hours until it expires.")] = 72,
     output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
 ) -> None:  # fmt: skip
-    """Invite somebody to a tenant. Prints a code that counts once: send it to the person."""
+    """Invite a person to a tenant. Prints a code that counts once: send it to the person."""
     from novacron_tui.cli import people
 
     run_with_client(context, lambda client: people.user_invite(

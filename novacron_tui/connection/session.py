@@ -47,6 +47,7 @@ class Session:
         self.client = client
         self.user = user
         self.store = store
+        store.username = user.username
         self.in_flight: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
         self.left_out: dict[str, list[BulkItem]] = {}

@@ -91,6 +91,8 @@ class Store:
         """All events after this number are in `events`; earlier ones may be missing there."""
         self.access_seq = 0
         """The number of the newest event about access that was received."""
+        self.username = ""
+        """Who uses this console."""
         self.warnings: dict[str, Event | StoredEvent] = {}
         """The security warnings that are known, by the ids of their events; only administrators receive any."""
         self.samples = SampleStore(now)

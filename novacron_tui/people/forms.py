@@ -70,20 +70,20 @@ def prove_again(session: Session, *, has_second_factor: bool) -> Form[bool]:
 
 def _role_options(*, administrator: bool = False) -> list[tuple[str, str]]:
     words = {
-        Role.OWNER: "owner: its people too",
+        Role.OWNER: "owner: also manages people",
         Role.OPERATOR: "operator: changes VMs and volumes",
         Role.VIEWER: "viewer: reads",
     }
-    options = [(words[role], str(role)) for role in TENANT_ROLES]
+    options = [(words[role], str(role)) for role in reversed(TENANT_ROLES)]  # a key too many gives the least
     return (
-        [("administrator: everything, of all tenants", str(Role.ADMINISTRATOR)), *options] if administrator else options
+        [*options, ("administrator: everything, of all tenants", str(Role.ADMINISTRATOR))] if administrator else options
     )
 
 
 def invite(session: Session, prove: Prove, tenants: Sequence[str]) -> Form[NewInvitation]:
     """Invite somebody to a tenant; dismissed with the invitation and its code."""
     fields = {
-        "email": FormField("E-mail", advice="Whom it is for; no mail is sent"),
+        "email": FormField("E-mail", advice="Who it is for. No email is sent"),
         "role": FormField("Role", choice(_role_options(), str(Role.VIEWER))),
     }
     if len(tenants) > 1 and allows(session.user.role, Permission.ACCESS_ADMIN, session.user.limits):
@@ -100,7 +100,7 @@ def invite(session: Session, prove: Prove, tenants: Sequence[str]) -> Form[NewIn
         invited: NewInvitation = await call_proven(session, prove, people.INVITE, body, key)
         return invited
 
-    return Form("Invite somebody", fields, "Invite", submit)
+    return Form("Invite a person", fields, "Invite", submit)
 
 
 def edit(session: Session, prove: Prove, person: Person, tenant: str) -> Form[str]:

@@ -9,6 +9,7 @@ from novacron_core.api import people, second_factor
 from novacron_core.api.ownership import HandOverAll
 from novacron_core.api.people import NewInvitation, ResetCode
 from novacron_core.errors import NovaCronError
+from novacron_core.values.ages import moment_text
 from novacron_core.values.counts import counted
 from novacron_core.values.roles import Permission, allows
 from novacron_tui.actions import ActionContext
@@ -20,8 +21,8 @@ from novacron_tui.people.reading import PeopleData
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.recipients import Recipients, hand_over_form, read_recipients
 from novacron_tui.widgets.confirm import Question
-from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.form import Refused
+from novacron_tui.widgets.shown_once import ShownOnce
 from novacron_tui.widgets.text_bar import Piece
 
 
@@ -174,15 +175,17 @@ async def reset_password(context: PeopleContext, entry: PersonEntry) -> None:
         return
     command = f"novacron passwd --reset --user {entry.name} --server {context.session.server.url}"
     await context.show_dialog(
-        Detail(
+        ShownOnce(
             f"Password reset of {name}",
             [
                 [Piece(made.code, "strong")],
                 [],
-                [Piece("It works once, until "), Piece(f"{made.expires_at.astimezone():%Y-%m-%d %H:%M}", "strong"), Piece(".")],
+                [Piece("It works once, until "), Piece(moment_text(made.expires_at), "strong"), Piece(".")],
                 [Piece("It is shown only now. "), Piece(name, "strong"), Piece(" runs this, and types the code:")],
                 [Piece(one_line(command), "accent")],
+                [Piece("or presses f3 on the sign-in screen.", "quiet")],
             ],
+            made.code,
         )
     )  # fmt: skip
 
@@ -209,18 +212,20 @@ async def _ask_and_call(
         context.read_again()
 
 
-def _invitation(context: PeopleContext, invited: NewInvitation) -> Detail:
+def _invitation(context: PeopleContext, invited: NewInvitation) -> ShownOnce:
     """The code, and what to do with it."""
     invitation = invited.invitation
     whom = one_line(invitation.email) or "the person"
     command = f"novacron join --user NAME --server {context.session.server.url}"
-    return Detail(
+    return ShownOnce(
         f"Invitation to {one_line(invitation.tenant)} as {invitation.role}",
         [
             [Piece(invited.code, "strong")],
             [],
-            [Piece("It works once, until "), Piece(f"{invitation.expires_at.astimezone():%Y-%m-%d %H:%M}", "strong"), Piece(".")],
+            [Piece("It works once, until "), Piece(moment_text(invitation.expires_at), "strong"), Piece(".")],
             [Piece("It is shown only now. Give it to "), Piece(whom, "strong"), Piece(", who runs this and types it:")],
             [Piece(one_line(command), "accent")],
+            [Piece("or presses f2 on the sign-in screen.", "quiet")],
         ],
+        invited.code,
     )  # fmt: skip

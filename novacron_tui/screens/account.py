@@ -13,7 +13,7 @@ from textual.widget import Widget
 from novacron_core.api import access, api_tokens, second_factor, sessions
 from novacron_core.api.api_tokens import ApiToken
 from novacron_core.api.sessions import AccountSession
-from novacron_core.values.ages import age_s, age_text
+from novacron_core.values.ages import age_s, age_text, moment_text
 from novacron_core.values.roles import limits_words
 from novacron_tui.account import perform, summary
 from novacron_tui.account.panes import SessionPane, TokenPane
@@ -257,10 +257,10 @@ def _session_lines(row: AccountSession) -> Lines:
             ("address", one_line(row.address)),
             ("client", one_line(row.user_agent)),
             ("tenant", one_line(row.tenant)),
-            ("begun", _moment(row.created_at)),
-            ("last used", _moment(row.last_used_at)),
-            ("password", f"given {_moment(row.proved_at)}" if row.proved_at else ""),
-            ("ends", f"{_moment(row.expires_at)} at the latest"),
+            ("begun", moment_text(row.created_at)),
+            ("last used", moment_text(row.last_used_at)),
+            ("password", f"given {moment_text(row.proved_at)}" if row.proved_at else ""),
+            ("ends", f"{moment_text(row.expires_at)} at the latest"),
             ("id", row.id),
             ("", "This console uses it." if row.current else ""),
         ]
@@ -268,19 +268,15 @@ def _session_lines(row: AccountSession) -> Lines:
 
 
 def _token_lines(row: ApiToken) -> Lines:
-    used = f"{_moment(row.last_used_at)} from {one_line(row.last_address)}" if row.last_used_at else "never"
+    used = f"{moment_text(row.last_used_at)} from {one_line(row.last_address)}" if row.last_used_at else "never"
     return labelled(
         [
             ("limited to", one_line(limits_words(row.permissions, row.filter))),
             ("permissions", ", ".join(map(one_line, row.permissions or []))),
             ("tenant", one_line(row.tenant)),
-            ("created", _moment(row.created_at)),
-            ("expires", _moment(row.expires_at)),
+            ("created", moment_text(row.created_at)),
+            ("expires", moment_text(row.expires_at)),
             ("last used", used),
             ("id", row.id),
         ]
     )
-
-
-def _moment(at: Any) -> str:
-    return f"{at.astimezone():%Y-%m-%d %H:%M}"

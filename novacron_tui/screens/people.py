@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.widget import Widget
 
 from novacron_core.api import people
+from novacron_core.values.ages import moment_text
 from novacron_tui.actions import Action, Danger
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import Store
@@ -38,7 +39,7 @@ def _only_people(entry: PersonEntry, _store: Store) -> str | None:
 
 # fmt: off
 INVITE = Action[PersonEntry](
-    "create", "c", "invite", "Invite somebody: a one-time code makes an account in this tenant.", people.INVITE,
+    "create", "c", "invite", "Invite a person: a one-time code makes an account in this tenant.", people.INVITE,
     danger=Danger.REVERSIBLE, needs_one=False, group=_GROUP, opens=True, run=perform.invite, command="user invite",
 )
 EDIT = Action[PersonEntry](
@@ -146,8 +147,8 @@ def _details(entry: PersonEntry) -> list[list[Piece]]:
                 ("invited to", f"{one_line(invitation.tenant)} as {invitation.role}"),
                 ("for", one_line(invitation.email)),
                 ("by", one_line(invitation.created_by)),
-                ("created", f"{invitation.created_at.astimezone():%Y-%m-%d %H:%M}"),
-                ("expires", f"{invitation.expires_at.astimezone():%Y-%m-%d %H:%M}"),
+                ("created", moment_text(invitation.created_at)),
+                ("expires", moment_text(invitation.expires_at)),
             ]
         )
     if person is None:
@@ -158,8 +159,8 @@ def _details(entry: PersonEntry) -> list[list[Piece]]:
             ("state", entry.state),
             ("e-mail", one_line(person.email)),
             ("second factor", "yes" if person.second_factor else "no"),
-            ("created", f"{person.created_at.astimezone():%Y-%m-%d %H:%M}" if person.created_at else ""),
-            ("last seen", f"{person.last_seen_at.astimezone():%Y-%m-%d %H:%M}" if person.last_seen_at else "never"),
+            ("created", moment_text(person.created_at) if person.created_at else ""),
+            ("last seen", moment_text(person.last_seen_at) if person.last_seen_at else "never"),
         ]
     )
     return lines + labelled([(one_line(each.tenant), f"{each.role}") for each in person.memberships])

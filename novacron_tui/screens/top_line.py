@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from novacron_core.api.access import User
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
 from novacron_core.values.ages import age_text
@@ -44,8 +45,15 @@ def top_line(
     ]
     running = len(store.running())
     work = [Piece(f"{glyphs.work} {counted(running, 'operation')}   ", "busy", 4)] if running else []
-    user = [Piece(f"{session.user.username} ", "plain", 3), Piece(f"({session.user.role}) ", "quiet", 11)]
-    return left, [*work, *_screen_tabs(screens, here), *user]
+    return left, [*work, *_screen_tabs(screens, here), *_who(session.user)]
+
+
+def _who(user: User) -> list[Piece]:
+    """The user, and who may work in several tenants, the one of this session: VMs may have the same names in both."""
+    own = {each.tenant for each in user.memberships}
+    several = len(own) > 1 or (bool(own) and user.tenant not in own)
+    tenant = [Piece("in ", "quiet", 3), Piece(f"{one_line(user.tenant)} ", "strong", 0)] if several else []
+    return [Piece(f"{user.username} ", "plain", 3), *tenant, Piece(f"({user.role}) ", "quiet", 11)]
 
 
 def _screen_tabs(screens: Sequence[Action[Any]], here: Action[Any] | None) -> list[Piece]:

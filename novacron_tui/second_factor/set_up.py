@@ -93,6 +93,5 @@ def _password_form(client: Client, username: str) -> Form[TotpSecret]:
         except NovaCronError as e:
             raise refused_by(e) from e
 
-    intro = [[Piece(one_line(username), "strong"), Piece(": signing in will take your password and a code", "quiet")],
-             [Piece("of an authenticator app on your phone.", "quiet")]]  # fmt: skip
+    intro = [[Piece(one_line(username), "strong"), Piece(": signing in will take your password and a code of an authenticator app on your phone.", "quiet")]]  # fmt: skip
     return Form("Set up a second factor", fields, "Continue", submit, intro)

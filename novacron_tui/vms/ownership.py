@@ -52,7 +52,7 @@ async def hand_over(context: ActionContext, vms: Sequence[VM]) -> None:
 
     intro = [
         *_what_goes(vms),
-        [Piece("The new owner decides what becomes of it. In another tenant its quota counts, and this one no longer "
+        [Piece("The new owner controls it. In another tenant its quota counts, and this one no longer "
                "sees it.", "quiet")],
     ]  # fmt: skip
     await context.show_dialog(hand_over_form(f"Hand over {_named(vms)}", intro, recipients, send))

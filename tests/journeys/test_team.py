@@ -34,9 +34,9 @@ def test_invited_colleague_works_until_the_role_is_taken_away(url: str, tmp_path
         anns.press("6")
         anns.see(r"ann +administrator +active")
         anns.press("c")
-        anns.see("Invite somebody")
+        anns.see("Invite a person")
         anns.type("bob@example.org")
-        anns.press("tab", "down", "up", "enter")  # operator stands above viewer
+        anns.press("tab", "down", "down", "enter")  # operator stands below viewer
         anns.press("ctrl+s")
         anns.see("Invitation to default as operator")
         code = re.search(r"(?:[0-9A-Z]{5}-){4}[0-9A-Z]{5}", anns.text())
@@ -58,7 +58,7 @@ def test_invited_colleague_works_until_the_role_is_taken_away(url: str, tmp_path
             anns.type("bob")
             anns.press("enter", "e")
             anns.see("Change bob")
-            anns.press("down", "down", "enter", "ctrl+s")  # viewer stands below operator
+            anns.press("down", "up", "enter", "ctrl+s")  # viewer stands above operator
             anns.see("bob: now viewer of default")
 
             bobs.see("you are viewer now")

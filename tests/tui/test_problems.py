@@ -56,6 +56,7 @@ async def test_vms_that_need_an_operator_are_listed_with_their_next_key() -> Non
         await pilot.press("!")
         await until(pilot, lambda: isinstance(app.screen, ProblemsScreen) and "NEXT" in text(app))
         shown = text(app)
+        assert "setup token" not in shown, "what the operator has done is no news"
         for words in ("crashed", "signal 11", "s starts it", "paused", "I/O error", "p resumes it", "unknown"):
             assert words in shown, words
         assert "calm" not in shown
@@ -195,12 +196,13 @@ async def test_security_warnings_reach_administrators_live_and_from_before() -> 
         note="ten sign-ins of eve have failed",
     )  # fmt: skip
     old = msgspec.structs.replace(before, id="w-0", time=NOW - timedelta(hours=30))
+    own = msgspec.structs.replace(before, id="w-2", note="the setup token was used", actor="ada")
     stream = Stream(live(), inventory([vm("calm", 1)]))
-    app = console(Wire(events=[before, old]), stream)
+    app = console(Wire(events=[before, old, own]), stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app) and "1 problem" in line_text(app, "top"))
         now = Event(
-            seq=11, id="w-2", type="access.warning", source="access", target=eve, time=NOW,
+            seq=11, id="w-3", type="access.warning", source="access", target=eve, time=NOW,
             note="a refresh token of eve was used twice",
         )  # fmt: skip
         stream.say(now)

@@ -58,7 +58,7 @@ class Accounts:
             created = [account_event(user, "access.user_created", by=by)]
             if first:
                 sentence = f"the setup token was used: {user.username} is the first administrator"
-                created.append(warning(created[0].target, sentence))
+                created.append(warning(created[0].target, sentence, by=user.username))
             await append(conn, created)
 
         await self._database.run(work)

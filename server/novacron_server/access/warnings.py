@@ -12,9 +12,11 @@ from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
 
 
-def warning(subject: Target, sentence: str) -> EventDraft:
-    """The event that warns administrators."""
-    return EventDraft(type="access.warning", source="access", target=subject, priority=Priority.HIGH, note=sentence)
+def warning(subject: Target, sentence: str, *, by: str = "") -> EventDraft:
+    """The event that warns administrators. `by` is who did it, where that is known: for them it is no news."""
+    return EventDraft(
+        type="access.warning", source="access", target=subject, priority=Priority.HIGH, note=sentence, actor=by
+    )
 
 
 class SecurityWarnings:

@@ -127,6 +127,12 @@ async def test_vm_goes_to_another_tenant_with_its_disks_and_is_gone_for_the_firs
     with pytest.raises(errors.NotFound):
         await two.bob.call(vms.GET, vm_id=vm.id)
     assert 'tenant="red"' in tag_of(libvirt_connection, vm)
+    entries = (await two.ann.call(audit.LIST, query=audit.AuditQuery(q="action:vm.hand-over"))).items
+    accepted = [each for each in entries if each.result is audit.AuditResult.ACCEPTED]
+    assert {(each.tenant, each.target.id, each.actor) for each in accepted} == {
+        ("default", vm.id, "ann"),
+        ("red", vm.id, "ann"),
+    }
 
 
 async def test_what_a_resumed_stream_gets_hides_what_has_left_the_tenant(two: TwoTenants) -> None:
@@ -218,6 +224,8 @@ async def test_volume_is_handed_over_alone_when_no_vm_has_it(two: TwoTenants) ->
     await succeeded(two.server, await two.ann.call(volumes.HAND_OVER, body=body, volume_id=volume.id))
     (seen,) = (await two.rob.call(volumes.LIST)).items
     assert (seen.id, seen.owner) == (volume.id, "rob")
+    entries = (await two.ann.call(audit.LIST, query=audit.AuditQuery(q="action:volume.hand-over"))).items
+    assert {each.tenant for each in entries} == {"default", "red"}
     vm = await create_vm(two.server, start=False)
     disk = next(v for v in (await two.ann.call(volumes.LIST)).items if v.vm == vm.id)
     with pytest.raises(errors.Conflict, match="is attached to a VM: hand over the VM"):

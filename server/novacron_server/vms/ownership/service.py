@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from novacron_core import errors
+from novacron_core.api.audit import AuditResult
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.ownership import Adopt, HandOver
 from novacron_core.api.problem import FieldError
@@ -20,6 +21,7 @@ from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.roles import Permission
 from novacron_server.access import repository as accounts
+from novacron_server.audit.records import AuditDraft, acting, chain_of
 from novacron_server.database.transactions import Connection
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
@@ -79,6 +81,8 @@ class Ownership:
                 _, drafts = await give(
                     connection, host_id=vm.host, vm_id=vm.id, steps=steps, tenant=tenant, owner=owner, note=note
                 )
+                if tenant != vm.tenant:
+                    drafts = _received(drafts, principal, operation, tenant)
                 return [*drafts, *await _of_bulk(bulk, connection, operation)]
 
             return Submission(
@@ -173,6 +177,8 @@ class Ownership:
                     raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
                 row = await volume_rows.change(connection, volume.id, tenant=tenant, owner=owner)
                 drafts = [volume_row_event(row, "volume.updated")] if row else []
+                if tenant != volume.tenant:
+                    drafts = _received(drafts, principal, operation, tenant)
                 return [*drafts, *await _of_bulk(bulk, connection, operation)]
 
             return Submission(
@@ -237,6 +243,23 @@ def _recipient(principal: Principal, thing: VM | Volume, body: HandOver) -> tupl
     if owner_now != principal.username and not may(principal, Permission.PEOPLE_CHANGE):
         raise errors.Forbidden(f"{thing.name} belongs to {owner_now}: {_OTHER_OWNER}")
     return tenant, owner
+
+
+def _received(
+    drafts: Sequence[EventDraft], principal: Principal, operation: Operation, tenant: str
+) -> list[EventDraft]:
+    """The events, with an entry in the audit log of the tenant that gets a VM or volume. That of the tenant which gives it
+    has the entry of the operation."""
+    entry = AuditDraft(
+        tenant=chain_of(tenant),
+        action=operation.kind,
+        target=operation.target,
+        result=AuditResult.ACCEPTED,
+        actor=acting(principal),
+        status=202,
+        detail=f"operation {operation.id}, from another tenant",
+    )
+    return [msgspec.structs.replace(draft, audit=entry if at == 0 else None) for at, draft in enumerate(drafts)]
 
 
 @contextmanager
