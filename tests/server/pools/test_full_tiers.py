@@ -186,7 +186,7 @@ async def test_pool_lost_during_the_copy_of_a_stopped_disk_loses_nothing(
         names = [v.id for v in (await storage.admin.call(volumes.LIST)).items if v.name == "off"]
         return True if "off" not in in_small(storage) and names == [volume.id] else None
 
-    await until(copy_removed)
+    await until(copy_removed, timeout_s=60)
 
 
 FILLS = """
