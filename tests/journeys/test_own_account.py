@@ -236,7 +236,7 @@ def test_tenant_is_switched_by_keys_and_the_lists_change(ann: Seat, url: str, bo
         bobs.press("tab", "enter")
         bobs.see("you are viewer in the tenant red")
         bobs.see_no(r"test +.*running")
-        bobs.see(r"bob \(viewer\)")
+        bobs.see(r"bob in red \(viewer\)")
         command(bobs, "tenant default")
         bobs.see("you are operator in the tenant default")
         bobs.see(r"test +.*running")
