@@ -32,7 +32,7 @@ _DEMANDS = (
     "demands a certificate from the client, which NovaCron cannot give: let NovaCron's requests through without one"
 )
 _CERTIFICATE_WANTED = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED"})
-"""What OpenSSL reports when the other side wants a certificate of the client. TLS 1.2 tells nothing but a failure."""
+"""What OpenSSL reports when a TLS 1.3 server requires a client certificate. TLS 1.2 reports a generic failure."""
 
 
 def unreachable(e: BaseException, route: Route) -> errors.NovaCronError:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from novacron_core.api import audit as api
-from novacron_core.api.audit import ChainCheck, ChainQuery
+from novacron_core.client.audit import verify_chains
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.audit_chain import joined
 from novacron_tui.actions import ActionContext
 from novacron_tui.audit.entries import check_lines
 from novacron_tui.terminal.safe_text import one_line
@@ -18,20 +14,11 @@ from novacron_tui.widgets.text_bar import Piece
 async def verify(context: ActionContext, _row: object) -> None:
     """Verify every chain that the user may read, and show what was found."""
     context.say("Verifying the audit log…", "busy")
-    found: dict[str, ChainCheck] = {}
-    query = ChainQuery()
     try:
-        while True:
-            answer = await context.session.client.call(api.VERIFY, query=query)
-            for part in answer.chains:
-                found[part.tenant] = joined(found.get(part.tenant), part)
-            if not answer.next:
-                break
-            query = msgspec.structs.replace(query, after=answer.next)
+        checks = await verify_chains(context.session.client)
     except NovaCronError as e:
         context.say(f"the audit log was not verified: {one_line(e.detail)}", "bad")
         return
-    checks = list(found.values())
     broken = sum(bool(check.reason) for check in checks)
     entries = sum(check.entries for check in checks)
     if broken:

@@ -13,7 +13,8 @@ from novacron_core.api import audit as api
 from novacron_core.api.audit import AuditEntry, AuditQuery, ChainCheck, ChainQuery
 from novacron_core.api.health import INFO
 from novacron_core.client import Client
-from novacron_core.rules.audit_chain import check_export, joined
+from novacron_core.client.audit import verify_chains
+from novacron_core.rules.audit_chain import check_export
 from novacron_core.rules.filters.events import with_moments
 from novacron_core.rules.filters.language import FilterError
 from novacron_tui.cli.runtime.exit_codes import print_error
@@ -84,16 +85,7 @@ def verify_file(output: Output, file: Path) -> int:
 
 async def verify(client: Client, output: Output, tenant: str | None) -> int:
     """Verify chains. Returns the exit code: 1 when an entry is not as it was written."""
-    found: dict[str, ChainCheck] = {}
-    query = ChainQuery(tenant=tenant)
-    while True:
-        answer = await client.call(api.VERIFY, query=query)
-        for part in answer.chains:
-            found[part.tenant] = joined(found.get(part.tenant), part)
-        if not answer.next:
-            break
-        query = msgspec.structs.replace(query, after=answer.next)
-    return _show(output, list(found.values()))
+    return _show(output, await verify_chains(client, tenant))
 
 
 def _show(output: Output, checks: list[ChainCheck]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from textual import events, work
+from textual import events
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
@@ -22,13 +22,13 @@ from novacron_tui.actions import Action, Danger
 from novacron_tui.connection.session import Session
 from novacron_tui.screens.global_actions import ACCOUNT, EVERYWHERE, bindings
 from novacron_tui.screens.help import KeyRow
-from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, ListScreen, filter_action, open_action
+from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
+from novacron_tui.screens.read_screen import READ_EVERY_S, ReadScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.detail import Detail, Lines, labelled
 from novacron_tui.widgets.text_bar import Piece, TextBar
 
-READ_EVERY_S = 5.0
 _OLD_S = 3 * READ_EVERY_S
 _GROUP = "Your account"
 OPEN = open_action("Show details.")
@@ -83,8 +83,8 @@ COPY_ID = Action[Any](
 NAMED = (SET_UP, TURN_OFF, PASSWORD, JOIN, END_OTHERS)
 
 
-class AccountScreen(ListScreen):
-    """Reads the account while it is open: it is not part of the event stream."""
+class AccountScreen(ReadScreen):
+    """The own account."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
         OPEN, SWITCH, CREATE, END, REVOKE, FILTER, MARK, SORT, *NAMED, COPY_ID, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
@@ -94,6 +94,8 @@ class AccountScreen(ListScreen):
     DEFAULT_CSS = """
     AccountScreen #tabs { height: 1; }
     """
+
+    data: AccountData
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
@@ -108,33 +110,7 @@ class AccountScreen(ListScreen):
         return Vertical(self._summary, self._tabs, self.session_pane, self.token_pane)
 
     def on_mount(self) -> None:
-        self.set_interval(READ_EVERY_S, self._read_if_seen)
         self._show_pane()
-
-    def on_screen_resume(self) -> None:
-        super().on_screen_resume()
-        self.read_again()
-
-    # -- reading ---------------------------------------------------------------------------------------------------
-
-    def read_again(self) -> None:
-        """Read the account from the server now."""
-        if self.is_mounted:
-            self._read()
-
-    def _read_if_seen(self) -> None:
-        if self._is_frontmost:
-            self.read_again()
-
-    @work(exclusive=True, group="account")
-    async def _read(self) -> None:
-        await self.data.read(self.session)
-        self.refresh_body()
-        self.refresh_frame()
-
-    def reload(self) -> None:
-        super().reload()
-        self.read_again()
 
     def restore_from(self, before: Self) -> None:
         self.data = self.session_pane.data = self.token_pane.data = before.data

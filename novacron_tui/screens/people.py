@@ -20,14 +20,14 @@ from novacron_tui.people.entries import PersonEntry
 from novacron_tui.people.pane import PeoplePane
 from novacron_tui.people.reading import PeopleData
 from novacron_tui.screens.global_actions import EVERYWHERE, PEOPLE, bindings
-from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, ListScreen, filter_action, open_action
+from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, filter_action, open_action
+from novacron_tui.screens.read_screen import ReadScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.detail import Detail, labelled
 from novacron_tui.widgets.lines import LinesView
 from novacron_tui.widgets.text_bar import Piece
 
-READ_EVERY_S = 5.0
 _GROUP = "People"
 OPEN = open_action("Show details.")
 FILTER = filter_action("a word, role:owner, state:invited, tenant:red, -not.")
@@ -66,8 +66,8 @@ COPY_ID = Action[PersonEntry](
 # fmt: on
 
 
-class PeopleScreen(ListScreen):
-    """Reads the people while it is open: they are not part of the event stream."""
+class PeopleScreen(ReadScreen):
+    """The people and what they may do."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
         OPEN, FILTER, INVITE, EDIT, DELETE, SORT, HAND_OVER, RESET, COPY_ID, REVERSE, BACK, *EVERYWHERE,
@@ -77,6 +77,8 @@ class PeopleScreen(ListScreen):
     DEFAULT_CSS = """
     PeopleScreen #quota { height: auto; padding: 0 2; border-bottom: solid $rule; }
     """
+
+    data: PeopleData
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
@@ -88,26 +90,9 @@ class PeopleScreen(ListScreen):
     def body(self) -> Widget:
         return Vertical(self._quota, self._pane)
 
-    def on_mount(self) -> None:
-        self.set_interval(READ_EVERY_S, self.read_again)
-        self.read_again()
-
     @property
     def pane(self) -> PeoplePane:
         return self._pane
-
-    def read_again(self) -> None:
-        """Read the people from the server now."""
-        self.run_worker(self._read(), group="people", exclusive=True)
-
-    async def _read(self) -> None:
-        await self.data.read(self.session)
-        self.refresh_body()
-        self.refresh_frame()
-
-    def reload(self) -> None:
-        super().reload()
-        self.read_again()
 
     def restore_from(self, before: Self) -> None:
         self.data = self._pane.data = before.data
