@@ -163,8 +163,13 @@ class ListPane(Vertical, Generic[R]):
 
     @on(Table.Sorted)
     def _sorted(self) -> None:
-        """Show the rows in the new order at once: which there are may depend on it."""
-        self.refresh_data()
+        """Show the rows in the new order at once: which there are may depend on it. Those that the table has just sorted
+        are not sorted once more."""
+        if self.table.has_sorted(self.rows()):
+            self._seen = self.version()
+            self.refresh_state()
+        else:
+            self.refresh_data()
 
     @on(FilterLine.Changed)
     def _filter_changed(self, event: FilterLine.Changed) -> None:

@@ -88,6 +88,10 @@ class Table(ScrollView, Generic[R], can_focus=True):
         if not held and self._rows.out_of_order:
             self.show(self._rows.unsorted)
 
+    def has_sorted(self, rows: Sequence[R]) -> bool:
+        """Whether these rows, the same list object, are the ones that it shows."""
+        return rows is self._rows.unsorted
+
     @property
     def out_of_order(self) -> bool:
         """Whether the rows are held in an order that is not that of their values."""

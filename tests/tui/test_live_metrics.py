@@ -14,6 +14,7 @@ from novacron_core.values.sizes import GIB, MIB, short_size
 from novacron_tui.app import Console
 from novacron_tui.connection.store import key_of
 from novacron_tui.screens.vm_page import VMPageScreen
+from novacron_tui.widgets.rows import Rows
 from novacron_tui.widgets.sparkline import sparkline
 from tests.support.console.looking import home, loaded, text, until
 from tests.support.console.wire import Stream, Wire, console
@@ -96,6 +97,26 @@ async def test_sorted_by_cpu_rows_move_and_the_cursor_stays_on_its_vm() -> None:
         await until(pilot, lambda: [shown.name for shown in table.rows[:3]] == ["web-01", "db-01", "web-02"])
         assert table.row.name == "web-02"
         assert targets(app) == "*", "where they decide the order, all numbers are needed"
+
+
+async def test_another_order_sorts_the_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by a live column, where the newest numbers count: of 2,000 VMs twice is what a key may cost."""
+    stream = Stream(live(), inventory(fleet()), samples(only=percent(v1=10.0, v2=20.0, v3=30.0)))
+    app = console(Wire(), stream)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: loaded(app) and "30%" in text(app))
+        sorted_again: list[int] = []
+        set_rows = Rows.set_rows
+
+        def counted(self: Rows[Any], rows: Any) -> None:
+            sorted_again.append(1)
+            set_rows(self, rows)
+
+        monkeypatch.setattr(Rows, "set_rows", counted)
+        home(app).pane.table.sort_by("cpu", descending=True)
+        await pilot.pause()
+        assert [shown.name for shown in home(app).pane.table.rows[:3]] == ["db-01", "web-02", "web-01"]
+        assert not sorted_again
 
 
 async def test_a_filter_over_live_numbers_follows_them() -> None:

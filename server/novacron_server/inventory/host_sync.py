@@ -21,6 +21,7 @@ from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.state import InventoryState, Key
 from novacron_server.inventory.state_waiters import StateWaiters
+from novacron_server.inventory.volume_listing import compare
 
 _log = structlog.get_logger()
 TICK_S = 10.0
@@ -188,7 +189,9 @@ class HostSync:
         )
         read = await self.host.storage.read_pools()
         pools = [msgspec.structs.replace(pool, problem=problems.get(pool.name, pool.problem)) for pool in read]
-        changes = self._state.set_storage(host_id, pools, volumes, datetime.now(UTC))
+        # Comparing many thousands of volumes takes tens of milliseconds, in which no event would be sent.
+        listing = await asyncio.to_thread(compare, volumes, self._state.storage.volume_facts_on(host_id))
+        changes = self._state.set_storage(host_id, pools, listing, datetime.now(UTC))
         self._publisher.publish(*storage_changes(host_id, changes))
         if not changes.first:
             self._republish([vm_id for vm_id in changes.vms if (host_id, vm_id) in self._state.known])

@@ -30,6 +30,7 @@ from novacron_server.inventory.rows import CrashRow, PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.storage_changes import StorageChanges
 from novacron_server.inventory.storage_state import ManagedTier, StorageState
 from novacron_server.inventory.tables import NounTable, RowTable, Visible
+from novacron_server.inventory.volume_listing import VolumeListing
 from novacron_server.outbox.records import EventRecord
 
 Key = tuple[str, str]
@@ -213,7 +214,11 @@ class InventoryState:
         return changed
 
     def set_storage(
-        self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
+        self,
+        host_id: str,
+        pools: Iterable[PoolFacts],
+        volumes: Iterable[VolumeFacts] | VolumeListing,
+        seen_at: datetime,
     ) -> StorageChanges:
         """Store all pools and volumes of a host. Returns the changes to publish."""
         changes = self.storage.replace(host_id, pools, volumes, seen_at)

@@ -32,6 +32,7 @@ from novacron_server.inventory.storage_changes import (
     VolumeKey,
     vms_with_changed_disks,
 )
+from novacron_server.inventory.volume_listing import VolumeListing, compare
 from novacron_server.inventory.volume_uses import find_uses
 
 FOLDER = "dir"  # libvirt's format of a folder in a pool, which it lists as a volume
@@ -193,19 +194,31 @@ class StorageState:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
+    def volume_facts_on(self, host_id: str) -> Mapping[VolumeKey, VolumeFacts]:
+        """The facts of the last read of a host's volumes; a later read makes a mapping of its own."""
+        storage = self._hosts.get(host_id)
+        return storage.volume_facts if storage else {}
+
     def replace(
-        self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
+        self,
+        host_id: str,
+        pools: Iterable[PoolFacts],
+        volumes: Iterable[VolumeFacts] | VolumeListing,
+        seen_at: datetime,
     ) -> StorageChanges:
         """Store all pools and volumes of a host. Returns the changes to publish."""
         storage = self._hosts.setdefault(host_id, _HostStorage())
+        listing = volumes if isinstance(volumes, VolumeListing) else compare(volumes, storage.volume_facts)
+        if listing.before is not storage.volume_facts:
+            listing = compare(listing.facts.values(), storage.volume_facts)
         old, first, before = replace(storage), storage.seen_at is None, dict(storage.volumes)
         storage.pool_facts = {facts.uuid: facts for facts in pools}
-        storage.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
+        storage.volume_facts = listing.facts
         domains = {vm_id: known.facts for (host, vm_id), known in self._known.items() if host == host_id}
         storage.uses = find_uses(domains, storage.volume_facts, storage.pool_facts.values())
         storage.seen_at, storage.lost = seen_at, self._why_lost(host_id)  # it may have been lost during the read
         storage.tiers = tiers = self._tiers_of(host_id, storage)
-        same = self._unchanged_unmanaged(host_id, old, storage)
+        same = self._unchanged_unmanaged(host_id, old, storage, listing.unchanged)
         hidden = self.operation_files.on(host_id)
         shown = [key for key in storage.volume_facts if key not in hidden or (host_id, *key) in self.volume_rows]
         storage.volumes = {
@@ -236,20 +249,18 @@ class StorageState:
         volumes, pools = (storage.volumes, storage.pools) if storage else ({}, {})
         return self._published.compare(host_id, volumes.values(), pools.values(), self.tiers())
 
-    def _unchanged_unmanaged(self, host_id: str, old: _HostStorage, new: _HostStorage) -> dict[VolumeKey, Volume]:
+    def _unchanged_unmanaged(
+        self, host_id: str, old: _HostStorage, new: _HostStorage, unchanged: frozenset[VolumeKey]
+    ) -> dict[VolumeKey, Volume]:
         """The values of unmanaged volumes that are as they were at the last read: of a directory with many thousands of
-        files, nearly all."""
+        files, nearly all. `unchanged` are the keys of those with the same facts."""
         if old.tiers != new.tiers:
             return {}
-        facts_by_key, uses = old.volume_facts, old.uses
-        return {
-            key: volume
-            for key, volume in old.volumes.items()
-            if volume.unmanaged
-            and facts_by_key.get(key) == new.volume_facts.get(key)
-            and uses.get(key) == new.uses.get(key)
-            and (host_id, *key) not in self.volume_rows
-        }
+        uses = old.uses.keys() | new.uses.keys()
+        other = {key for key in uses if old.uses.get(key) != new.uses.get(key)}
+        other |= {(pool, name) for host, pool, name in self.volume_rows if host == host_id}
+        same = unchanged - other if other else unchanged
+        return {key: volume for key, volume in old.volumes.items() if volume.unmanaged and key in same}
 
     def _is_shown(self, host_id: str, key: VolumeKey) -> bool:
         """A file without a row that a running operation creates or removes is not shown as a volume."""

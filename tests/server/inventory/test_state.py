@@ -20,6 +20,7 @@ from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.storage_state import StorageState
+from novacron_server.inventory.volume_listing import compare
 from novacron_server.outbox.records import EventRecord
 from tests.support.libvirt_objects import libvirt_error
 
@@ -227,6 +228,32 @@ def test_volume_is_found_by_the_id_that_it_has_now(state: InventoryState) -> Non
     assert (found.name, state.storage.volume("vol-1")) == (first.name, None), "released"
     state.set_storage("h", [], [facts[1]], NOW)
     assert state.storage.volume(first.id) is None
+
+
+def test_listing_compared_with_an_older_read_is_compared_again(state: InventoryState) -> None:
+    """It is compared in a thread, and meanwhile another read may have come in."""
+
+    def sized(size: int) -> VolumeFacts:
+        return VolumeFacts(
+            pool="p",
+            pool_uuid=str(UUID(int=1)),
+            name="a.raw",
+            path="/a.raw",
+            size_bytes=size,
+            allocated_bytes=1,
+            format="raw",
+        )
+
+    def sizes() -> list[int]:
+        return [volume.size_bytes for volume in state.storage.volumes()]
+
+    state.set_storage("h", [], [sized(1)], NOW)
+    late = compare([sized(1)], state.storage.volume_facts_on("h"))
+    assert late.unchanged == {("p", "a.raw")}
+    state.set_storage("h", [], [sized(2)], NOW)
+    assert sizes() == [2]
+    state.set_storage("h", [], late, NOW)
+    assert sizes() == [1], "what it was compared with is not what is shown"
 
 
 class _Network:
