@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ os.environ["TZ"] = "UTC"  # clocks on screens are in the zone of the machine
 time.tzset()
 os.environ["NOVACRON_DATABASE_BUDGET_S"] = str(LONG_BUDGET_S)
 constants.COLOR_SYSTEM = "truecolor"  # type: ignore[misc]  # pictures and themes do not depend on who runs the tests
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background, and inherited by what tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _count = itertools.count(1)
 
 
