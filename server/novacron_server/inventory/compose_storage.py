@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import lru_cache
 from uuid import UUID, uuid5
 
+import msgspec
+
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
@@ -141,24 +143,32 @@ def compose_tier(
     """The API value of a tier. `pools` are its pools with their disks (`st_dev`), `devices` the disks of every tier."""
     disks: dict[object, Pool] = {device or pool.id: pool for pool, device in pools if pool.active}
     own = devices.get(name, set())
-    return Tier(
+    tier = Tier(
         name=name,
         pools=[pool.id for pool, _ in pools],
         capacity_bytes=_sum(pool.capacity_bytes for pool in disks.values()),
         used_bytes=_sum(pool.allocated_bytes for pool in disks.values()),
         free_bytes=_sum(pool.available_bytes for pool in disks.values()),
+        shares_disk_with=[other for other, others in devices.items() if other != name and own & others],
+        disks_known=all(pool.shares_disk_with is not None for pool, _ in pools),
+        seen_at=min((pool.seen_at for pool, _ in pools if pool.seen_at), default=None),
+        notes=[*notes, *(_note(pool) for pool, _ in pools if pool.problem or not pool.active)],
+    )
+    return with_volumes(tier, volumes, rates)
+
+
+def with_volumes(tier: Tier, volumes: Sequence[Volume], rates: DiskRates | None) -> Tier:
+    """The tier with the number, sizes and rates of these volumes."""
+    return msgspec.structs.replace(
+        tier,
         provisioned_bytes=sum(volume.size_bytes for volume in volumes),
         allocated_bytes=sum(volume.allocated_bytes for volume in volumes),
         volumes=len(volumes),
-        shares_disk_with=[other for other, others in devices.items() if other != name and own & others],
-        disks_known=all(pool.shares_disk_with is not None for pool, _ in pools),
         read_bytes_s=rates.read_bytes_s if rates else None,
         write_bytes_s=rates.write_bytes_s if rates else None,
         reads_s=rates.reads_s if rates else None,
         writes_s=rates.writes_s if rates else None,
         rates_at=rates.at if rates else None,
-        seen_at=min((pool.seen_at for pool, _ in pools if pool.seen_at), default=None),
-        notes=[*notes, *(_note(pool) for pool, _ in pools if pool.problem or not pool.active)],
     )
 
 

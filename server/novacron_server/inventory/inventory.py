@@ -12,7 +12,7 @@ from typing import Any
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.nouns import HOSTS, POOLS, VOLUMES
+from novacron_core.api.nouns import HOSTS, POOLS, TIERS, VOLUMES
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
 from novacron_core.api.samples import VMSample
@@ -164,7 +164,8 @@ class Inventory:
         return (shown(pool) for pool in self.state.storage.pools() if may_see(principal, SHARED))
 
     def tiers(self, principal: Principal) -> list[Tier]:
-        return self.state.storage.tiers() if may_see(principal, SHARED) else []
+        shown = shown_to(principal, self.state.tables[TIERS.type])
+        return [shown(tier) for tier in self.state.storage.tiers() if may_see(principal, SHARED)]
 
     # -- for services ------------------------------------------------------------------------------------------------
 

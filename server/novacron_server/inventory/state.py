@@ -7,7 +7,7 @@ is never older than the last event it has received.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +19,10 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Nouns
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
+from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import HIDDEN_VM, Volume
-from novacron_core.rules.visibility import SHARED
+from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.compose import HostView, KnownDomain, compose_host, compose_vm
@@ -350,11 +351,24 @@ class InventoryState:
 class _Table:
     """A noun that is composed from facts and rows."""
 
+    limited = False
+
     def __init__(self, state: InventoryState) -> None:
         self._state = state
 
-    def for_members(self, value: Any) -> Any:
+    def for_member(self, value: Any, reader: Principal) -> Any:
         return value
+
+    def _sees(self, reader: Principal) -> Callable[[Volume], bool]:
+        """Which volumes a reader may know of, as `subjects.sees` decides it."""
+
+        def seen(volume: Volume) -> bool:
+            if not may_see(reader, volume.tenant) or not reader.vm_filter:
+                return may_see(reader, volume.tenant)
+            vm = self._state.composed((volume.host, volume.vm)) if volume.vm else None
+            return vm is not None and may_see_vm(reader, vm)
+
+        return seen
 
     def fold(self, record: EventRecord) -> None:
         """It has no rows."""
@@ -373,10 +387,10 @@ class _VMs(_Table):
 
 
 class _Hosts(_Table):
-    def for_members(self, value: APIHost | None) -> APIHost | None:
+    limited = True
+
+    def for_member(self, value: APIHost, reader: Principal) -> APIHost:
         """Without its URI: where a host is reached, and as whom, is for administrators."""
-        if value is None:
-            return None
         return msgspec.structs.replace(value, uri="", detail=value.detail.replace(value.uri, value.name))
 
     def all(self) -> Iterable[Visible]:
@@ -388,6 +402,8 @@ class _Hosts(_Table):
 
 
 class _Volumes(_Table):
+    limited = True
+
     def all(self) -> Iterable[Visible]:
         return ((volume.tenant, volume) for volume in self._state.storage.volumes())
 
@@ -395,8 +411,8 @@ class _Volumes(_Table):
         volume = self._state.storage.volume(record.target.id)
         return (volume.tenant if volume else record.tenant), volume
 
-    def for_members(self, value: Volume | None) -> Volume | None:
-        if value is None or value.vm is None:
+    def for_member(self, value: Volume, reader: Principal) -> Volume:
+        if value.vm is None:
             return value
         vm = self._state.composed((value.host, value.vm))
         hidden = vm is not None and vm.tenant != value.tenant
@@ -408,12 +424,14 @@ class _Volumes(_Table):
 
 
 class _Pools(_Table):
-    def for_members(self, value: Pool | None) -> Pool | None:
-        """Without its path: where files are on a host is for administrators."""
-        if value is None:
-            return None
+    limited = True
+
+    def for_member(self, value: Pool, reader: Principal) -> Pool:
+        """With the number of volumes that the reader sees, and without its path: where files are on a host is for
+        administrators."""
         problem = value.problem.replace(value.path, "its directory") if value.path else value.problem
-        return msgspec.structs.replace(value, path="", problem=problem)
+        volumes = self._state.storage.seen_in_pool(value, self._sees(reader))
+        return msgspec.structs.replace(value, path="", problem=problem, volumes=volumes)
 
     def all(self) -> Iterable[Visible]:
         return ((SHARED, pool) for pool in self._state.storage.pools())
@@ -427,6 +445,12 @@ class _Pools(_Table):
 
 
 class _Tiers(_Table):
+    limited = True
+
+    def for_member(self, value: Tier, reader: Principal) -> Tier:
+        """With the number, sizes and rates of the volumes that the reader sees."""
+        return self._state.storage.seen_of_tier(value, self._sees(reader))
+
     def all(self) -> Iterable[Visible]:
         return ((SHARED, tier) for tier in self._state.storage.tiers())
 

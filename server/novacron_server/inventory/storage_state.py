@@ -23,6 +23,7 @@ from novacron_server.inventory.compose_storage import (
     compose_pool,
     compose_tier,
     compose_volume,
+    with_volumes,
 )
 from novacron_server.inventory.operation_files import OperationFiles
 from novacron_server.inventory.rows import PoolRow, VolumeRow
@@ -175,14 +176,35 @@ class StorageState:
 
     def _tier(self, name: str, devices: dict[str, set[int]]) -> Tier:
         volumes = [volume for volume in self.volumes() if volume.tier == name and volume.format != FOLDER]
-        disks = [(volume.host, use.vm_id, use.target) for volume in volumes if (use := self.use(volume)) and use.target]
-        disks = [disk for disk in disks if not self._hosts[disk[0]].lost]
         notes = [note for (_, tier), note in sorted(self.notes.items()) if tier == name]
         unread = (
             view for view in self._views.values() if view.status is HostStatus.DOWN and view.id not in self._hosts
         )
         notes += [f"{view.name} does not respond: its pools are unknown" for view in unread]
-        return compose_tier(name, self._pools_of_tier(name), volumes, devices, self._rates_of(disks), notes)
+        return compose_tier(
+            name, self._pools_of_tier(name), volumes, devices, self._rates_of(self._disks(volumes)), notes
+        )
+
+    def seen_of_tier(self, tier: Tier, seen: Callable[[Volume], bool]) -> Tier:
+        """A tier with the number, sizes and rates of those of its volumes that a reader sees. The space on its disks is
+        that of all: it is what the reader's volumes have room in."""
+        volumes = [volume for volume in self._with_rows() if volume.tier == tier.name and seen(volume)]
+        return with_volumes(tier, volumes, self._rates_of(self._disks(volumes)))
+
+    def seen_in_pool(self, pool: Pool, seen: Callable[[Volume], bool]) -> int:
+        """How many of a pool's volumes a reader sees who is no administrator."""
+        return sum(1 for each in self._with_rows() if (each.host, each.pool) == (pool.host, pool.name) and seen(each))
+
+    def _with_rows(self) -> Iterator[Volume]:
+        """The volumes that are of a tenant; of a directory with many thousands of files these are few."""
+        for host_id, *key in self._row_keys.values():
+            if (volume := self.volumes_on(host_id).get((key[0], key[1]))) and volume.format != FOLDER:
+                yield volume
+
+    def _disks(self, volumes: Iterable[Volume]) -> list[tuple[str, str, str]]:
+        """Of these volumes the disks of VMs on hosts that respond, each as (host id, VM id, target)."""
+        used = ((volume.host, use) for volume in volumes if (use := self.use(volume)) and use.target)
+        return [(host_id, use.vm_id, use.target) for host_id, use in used if not self._hosts[host_id].lost]
 
     def _pools_of_tier(self, name: str) -> list[tuple[Pool, int | None]]:
         return [

@@ -25,8 +25,12 @@ class NounTable(Protocol):
     def value(self, record: EventRecord) -> Visible:
         """The complete new value of an event's target, None when it is gone."""
 
-    def for_members(self, value: Any) -> Any:
-        """The value for readers of its tenant who are not administrators: without other tenants' ids."""
+    limited: bool
+    """Whether readers who are not administrators get other values."""
+
+    def for_member(self, value: Any, reader: Principal) -> Any:
+        """The value for a reader who is no administrator: without what it tells of other tenants and of the host. Called
+        when `limited`; `value` is not None."""
 
     def fold(self, record: EventRecord) -> None:
         """Apply the row change that an event carries, if any."""
@@ -34,11 +38,15 @@ class NounTable(Protocol):
 
 def shown_to(principal: Principal, table: NounTable) -> Callable[[Any], Any]:
     """The function that makes a value of the table what this principal may read of it."""
-    return (lambda value: value) if principal.role is Role.ADMINISTRATOR else table.for_members
+    if principal.role is Role.ADMINISTRATOR or not table.limited:
+        return lambda value: value
+    return lambda value: None if value is None else table.for_member(value, principal)
 
 
 class RowTable:
     """The table of a noun whose row is its wire value, so that the events with its rows are enough."""
+
+    limited = False
 
     def __init__(self, noun: Noun[Any]) -> None:
         self._noun = noun
@@ -55,7 +63,7 @@ class RowTable:
         key = self._noun.key_of(record.source, record.target.id)
         return self._values.get(key, (record.tenant, None))
 
-    def for_members(self, value: Any) -> Any:
+    def for_member(self, value: Any, reader: Principal) -> Any:
         return value
 
     def fold(self, record: EventRecord) -> None:

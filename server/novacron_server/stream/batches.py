@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,8 +26,8 @@ about access reach the owners of the tenant that they name; without a tenant, as
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """An encoded event, with the tenant and the permission that determine who may receive it. `member_data` is what
-    readers who are not administrators get; None if it is the same.
+    """An encoded event, with the tenant and the permission that determine who may receive it. `member_data` returns
+    what a reader who is no administrator gets; None if it is the same.
 
     `left` is the tenant that the target has just left, and `left_data` what its readers get: for them it is gone.
     `subject` is the VM that it is about, as it is after the event, `subject_before` as it was before: readers that are
@@ -39,7 +39,7 @@ class OutgoingEvent:
     tenant: str | None
     permission: Permission
     data: bytes
-    member_data: bytes | None = None
+    member_data: Callable[[Principal], bytes] | None = None
     left: str | None = None
     left_data: bytes | None = None
     subject: Scoped | None = None
@@ -92,7 +92,7 @@ def _for(principal: Principal, event: OutgoingEvent) -> OutgoingEvent:
         return replace(event, data=data, member_data=None)
     if event.member_data is None or principal.role is Role.ADMINISTRATOR:
         return event
-    return replace(event, data=event.member_data, member_data=None)
+    return replace(event, data=event.member_data(principal), member_data=None)
 
 
 def _leaves_scope(principal: Principal, event: OutgoingEvent) -> bool:

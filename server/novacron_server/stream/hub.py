@@ -21,6 +21,7 @@ from novacron_core.rules.visibility import SHARED, Principal
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.subjects import event_subject
+from novacron_server.inventory.tables import shown_to
 from novacron_server.outbox.records import EventDraft, EventRecord
 from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, gone_frame, matches, permission_of
 
@@ -244,14 +245,18 @@ class Hub:
             actor=record.actor,
         )
         permission = permission_of(self.state.nouns, record.type)
-        data, member_value = msgspec.json.encode(event), table.for_members(value) if table else None
+        data = msgspec.json.encode(event)
         subject = event_subject(self.state, record.source, record.target, value)
         token = str(value.get("api_token", "")) if isinstance(value, dict) else ""
         outgoing = OutgoingEvent(record.seq, event, tenant, permission, data, subject=subject, api_token=token)
-        if member_value is value:
+        if table is None or value is None or not table.limited:
             return outgoing
-        shown = msgspec.structs.replace(event, value=msgspec.Raw(msgspec.json.encode(member_value)))
-        return replace(outgoing, member_data=msgspec.json.encode(shown))
+
+        def member_data(reader: Principal) -> bytes:
+            shown = msgspec.Raw(msgspec.json.encode(shown_to(reader, table)(value)))
+            return msgspec.json.encode(msgspec.structs.replace(event, value=shown))
+
+        return replace(outgoing, member_data=member_data)
 
 
 def _data(principal: Principal, events: list[OutgoingEvent]) -> list[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from novacron_core.api import events as api
+from novacron_core.api.nouns import TIERS
 from novacron_core.api.samples import TierSample
 from novacron_core.api.vms import VM
 from novacron_core.rules.filters.language import FilterError, compile_filter, count_words
@@ -17,6 +18,7 @@ from novacron_core.rules.visibility import Principal, may, may_see_vm
 from novacron_core.values.roles import Permission
 from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.tables import shown_to
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.meter import HostMeter
 from novacron_server.stream.hub import Listener
@@ -55,7 +57,8 @@ class SampleStreamer:
         self._state = state
         self._subscriptions: dict[Listener, _Subscription] = {}
         self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
-        self._tiers: dict[str, TierSample] | None = None
+        self._tiers: dict[Hashable, dict[str, TierSample]] = {}
+        """By audience, as of the last reading."""
         self.frames_encoded = 0
         latest.read.listen(self._send_reading)
 
@@ -90,7 +93,7 @@ class SampleStreamer:
 
     def _send_reading(self, host_id: str) -> None:
         self._encoded[host_id] = {}
-        self._tiers = None
+        self._tiers = {}
         now = clock()
         frames: dict[_Audience, list[bytes]] = {}
         for listener, subscription in self._subscriptions.items():
@@ -119,15 +122,16 @@ class SampleStreamer:
             vms = {vm_id: _encode(encoded, vm_id, host) for vm_id in selected[begin : begin + _PER_FRAME]}
             frame: dict[str, Any] = {"frame": "samples", "time": host.time, "host": host_id, "vms": vms, "hosts": hosts}
             if subscription.audience.tiers and begin == 0 and may(principal, Permission.VOLUME_READ):
-                frame["tiers"] = self._tier_samples()
+                frame["tiers"] = self._tier_samples(principal)
             frames.append(msgspec.json.encode(frame))
         self.frames_encoded += len(frames)
         return frames
 
-    def _tier_samples(self) -> dict[str, TierSample]:
-        """The rates of every tier, computed once for each reading."""
-        if self._tiers is None:
-            self._tiers = {
+    def _tier_samples(self, principal: Principal) -> dict[str, TierSample]:
+        """The rates of every tier, of the disks that the reader sees; computed once for each reading and audience."""
+        if principal.audience not in self._tiers:
+            shown = shown_to(principal, self._state.tables[TIERS.type])
+            self._tiers[principal.audience] = {
                 tier.name: TierSample(
                     read_bytes_s=tier.read_bytes_s,
                     write_bytes_s=tier.write_bytes_s,
@@ -135,9 +139,9 @@ class SampleStreamer:
                     writes_s=tier.writes_s,
                     at=tier.rates_at,
                 )
-                for tier in self._state.storage.tiers()
+                for tier in map(shown, self._state.storage.tiers())
             }
-        return self._tiers
+        return self._tiers[principal.audience]
 
     def _select(self, subscription: _Subscription, host_id: str, host: HostMeter) -> Iterator[str]:
         targets = subscription.audience.targets

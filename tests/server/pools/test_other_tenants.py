@@ -1,0 +1,91 @@
+"""What a member reads of tiers and pools counts what he sees, and so tells nothing of other tenants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from novacron_core.api import pools, tiers, volumes
+from novacron_core.api.volumes import VolumeCreate
+from novacron_core.client import Client
+from novacron_core.values.roles import Role
+from tests.support.api_tokens import with_token
+from tests.support.event_stream import open_stream
+from tests.support.requests import succeeded, three_pools
+from tests.support.server import LiveServer
+from tests.support.tenants import add_tenant, member_of
+from tests.support.waiting import until
+
+MIB = 1 << 20
+pytestmark = pytest.mark.usefixtures("red")
+
+
+@pytest.fixture
+async def red(server: LiveServer, owner_url: str) -> Client:
+    """An operator of another tenant, which has one volume of 8 MiB in hot; the default one has two of 16 MiB."""
+    await three_pools(server)
+    await add_tenant(owner_url, "red")
+    ron = await member_of(server, owner_url, "ron", "red", Role.OPERATOR)
+    for client, name, size in ((ron, "rons", 8), (server.admin, "first", 16), (server.admin, "second", 16)):
+        body = VolumeCreate(name=name, size_bytes=size * MIB)
+        await succeeded(server, await client.call(volumes.CREATE, body=body))
+    return ron
+
+
+async def hot(client: Client) -> tiers.Tier:
+    return next(tier for tier in (await client.call(tiers.LIST)).items if tier.name == "hot")
+
+
+async def in_pools(client: Client) -> int:
+    return sum(pool.volumes for pool in (await client.call(pools.LIST)).items if pool.tier == "hot")
+
+
+async def test_tiers_and_pools_count_what_the_reader_sees(server: LiveServer, red: Client) -> None:
+    for client, count, size in ((red, 1, 8), (server.admin, 3, 40)):
+        tier = await hot(client)
+        assert (tier.volumes, tier.provisioned_bytes, await in_pools(client)) == (count, size * MIB, count)
+    own, all_of_it = await hot(red), await hot(server.admin)
+    assert own.capacity_bytes == all_of_it.capacity_bytes, "what a volume has room in is the same disk"
+
+
+async def test_token_that_is_limited_to_some_vms_counts_none_of_the_others(server: LiveServer, red: Client) -> None:
+    async with await with_token(server, red, filter="tag:ci") as script:
+        tier = await hot(script)
+        assert (tier.volumes, tier.provisioned_bytes, tier.allocated_bytes, await in_pools(script)) == (0, 0, 0, 0)
+
+
+async def test_event_stream_tells_the_same(server: LiveServer, red: Client) -> None:
+    assert red.credentials.token
+    async with open_stream(server, token=red.credentials.token) as stream:
+        first = [each for frame in stream.frames for each in frame.get("tiers", ())]
+        assert [each["volumes"] for each in first if each["name"] == "hot"] == [1]
+        found = [each for frame in stream.frames for each in frame.get("pools", ()) if each["tier"] == "hot"]
+        assert sum(each["volumes"] for each in found) == 1
+        body = VolumeCreate(name="third", size_bytes=16 * MIB)
+        await succeeded(server, await server.admin.call(volumes.CREATE, body=body))
+        assert (await stream.event("tier.updated"))["value"]["volumes"] == 1
+        body = VolumeCreate(name="rons-second", size_bytes=8 * MIB)
+        await succeeded(server, await red.call(volumes.CREATE, body=body))
+
+        def is_counted(frame: dict[str, Any]) -> bool:
+            return bool(
+                frame["frame"] == "event" and frame["type"] == "tier.updated" and frame["value"]["volumes"] == 2
+            )
+
+        await stream.until(is_counted)
+        pools_told = {
+            f["value"]["volumes"] for f in stream.frames if f["frame"] == "event" and f["type"] == "pool.updated"
+        }
+        assert pools_told <= {0, 1, 2}
+
+
+async def test_volume_that_leaves_the_tenant_is_no_longer_counted(server: LiveServer, red: Client) -> None:
+    volume = next(each for each in (await red.call(volumes.LIST)).items if each.name == "rons")
+    await succeeded(server, await red.call(volumes.DELETE, volume_id=volume.id))
+
+    async def is_gone() -> bool:
+        return (await hot(red)).volumes == 0
+
+    await until(is_gone)
+    assert (await hot(server.admin)).volumes == 2
