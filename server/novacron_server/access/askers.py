@@ -27,7 +27,7 @@ class Askers:
         self, user_id: str, username: str, permission: Permission, tenant: str | None = None, api_token: str = ""
     ) -> Principal:
         """The user as of now, without a session, in a tenant; default: where a sign-in begins. `username` is for the
-        sentence. `api_token` is that of work that is limited to the VMs of its filter, empty for other work.
+        sentence. `api_token` is the id of the one that began the work, empty for a session.
 
         Raises Forbidden when the account is gone, disabled or no longer has the permission, or when the token has ended;
         DatabaseUnavailable.
@@ -49,7 +49,7 @@ class Askers:
             raise errors.Forbidden(f"the account {username} is disabled")
         if not account.member:
             raise errors.Forbidden(f"the account {username} no longer belongs to this tenant")
-        if not vm_filter and (api_token or vm_filter is None):
+        if vm_filter is None:
             raise errors.Forbidden("the API token that began this has ended")
         user = account.user
         if not allows(user.role, permission):

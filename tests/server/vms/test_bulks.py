@@ -11,15 +11,17 @@ import msgspec
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import operations, people, stored_events, vms
+from novacron_core.api import api_tokens, operations, people, stored_events, vms
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import BulkCounts, BulkItemState, Operation, OperationState
 from novacron_core.api.people import MemberRole, PersonChange
 from novacron_core.api.vms import BulkRequest, State
+from novacron_core.client import Client, Credentials
 from novacron_core.values.roles import Role
 from novacron_server.access import repository as accounts
 from novacron_server.operations.recovery import recover_all
 from novacron_server.vms.bulk import procedure, repository, service
+from tests.support.api_tokens import create
 from tests.support.bulks import ALL, fleet, items_of, start_bulk
 from tests.support.event_stream import open_stream
 from tests.support.node_files import write_node
@@ -261,6 +263,25 @@ async def test_account_that_is_demoted_starts_nothing_more(
     assert ended.counts == BulkCounts(succeeded=4, cancelled=len(ids) - 4)
     assert ended.problem is not None
     assert "the account bob lacks the permission vm:change now (its role: viewer)" in ended.problem.detail
+
+
+async def test_end_of_an_api_token_ends_what_it_began(
+    server: LiveServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of one without a filter, whose user goes on."""
+    monkeypatch.setattr("novacron_server.access.askers.CHECK_EVERY_S", 0.0)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.pause:began=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(data_dir / "release"))
+    made = await create(server.admin)
+    async with Client(server.url, Credentials(made.token)) as script:
+        ids = [vm.id for vm in await fleet(script) if vm.state is State.RUNNING]
+        bulk = await start_bulk(script, "pause", ids)
+        await until(lambda: _running(server, bulk, procedure.PER_HOST))
+        await server.admin.call(api_tokens.REVOKE, token_id=made.api_token.id)
+        (data_dir / "release").touch()
+        ended = await server.ended(bulk)
+    assert ended.counts == BulkCounts(succeeded=4, cancelled=len(ids) - 4)
+    assert ended.problem is not None and "the API token that began this has ended" in ended.problem.detail
 
 
 async def test_account_that_was_disabled_before_the_bulk_is_resumed_starts_nothing_more(

@@ -47,6 +47,8 @@ class BulkSteps(Steps, frozen=True):
     """The items, in a table of their own, are the journal. `asker_id` is the user in whose name the operations run."""
 
     asker_id: str = ""
+    api_token: str = ""
+    """The id of the API token that began it, empty for a session. Its end ends the bulk."""
 
 
 class BulkVMs(Procedure[BulkSteps]):
@@ -240,7 +242,11 @@ class _Run:
         return await retry_while_database_down(
             "asker of a bulk",
             lambda: self._shared.askers.principal(
-                steps.asker_id, operation.actor, Permission.VM_CHANGE, operation.tenant, operation.api_token
+                steps.asker_id,
+                operation.actor,
+                Permission.VM_CHANGE,
+                operation.tenant,
+                steps.api_token or operation.api_token,
             ),
         )
 
