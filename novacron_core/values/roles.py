@@ -123,6 +123,11 @@ def allows(role: Role | None, permission: Permission, scope: frozenset[Permissio
     return permission in GRANTS.get(role, frozenset()) and (scope is None or permission in scope)
 
 
+def gains_rights(before: Role, after: Role) -> bool:
+    """Whether a change of role permits anything that the role before did not."""
+    return not GRANTS.get(after, frozenset()) <= GRANTS.get(before, frozenset())
+
+
 def why_not_role(role: Role, permission: Permission, scope: frozenset[Permission] | None = None) -> str | None:
     """The sentence that refuses a role or a scope, or None when it has the permission."""
     if allows(role, permission, scope):

@@ -110,7 +110,7 @@ async def set_up_second_factor(context: ActionContext, _subject: object = None) 
     done = await set_up.set_up(context, session.client, session.user.username, ascii_only=context.glyphs.ascii)
     if not done:
         return
-    context.say("your second factor is on: signing in takes a code too", "good")
+    context.say("your second factor is on: signing in takes a code too. Your other sessions have ended.", "good")
     try:
         session.take_user(await set_up.admitted(session.client))
     except NovaCronError as e:
@@ -121,7 +121,7 @@ async def turn_off_second_factor(context: AccountContext, _subject: object = Non
     """Show the form that turns the second factor off."""
     required = context.data.factor is not None and context.data.factor.required
     if await context.show_dialog(forms.turn_off_second_factor(context.session, required=required)) is not None:
-        context.say("your second factor is off", "good")
+        context.say("your second factor is off, and your other sessions have ended", "good")
         context.read_again()
 
 

@@ -41,7 +41,8 @@ async def set_up(client: Client, output: Output) -> None:
     if output.is_data:
         show_data(output, made)
         return
-    print_line("Your second factor is on. Keep these recovery codes where only you can read them: each signs in once.")
+    print_line("Your second factor is on, and your other sessions have ended.")
+    print_line("Keep these recovery codes where only you can read them. Each signs in once.")
     for each in made.recovery_codes:
         print_line(f"  {each}")
 
@@ -52,7 +53,7 @@ async def turn_off(client: Client) -> None:
     password = secret(f"Password for {name}: ", "the password")
     code = secret(ANY_CODE, "the code").strip()
     await client.call(second_factor.END, body=second_factor.EndTotp(password=password, code=code))
-    print_line("Your second factor is off")
+    print_line("Your second factor is off, and your other sessions have ended")
 
 
 def _show_secret(begun: second_factor.TotpSecret) -> None:

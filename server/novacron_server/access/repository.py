@@ -194,8 +194,8 @@ async def set_membership(conn: AsyncConnection, user_id: str, tenant: str, role:
 async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) -> bool:
     """Remove an account from a tenant; False when it was no member.
 
-    Sessions in this tenant go on in the account's next one; without a next one they end. The account's API tokens for the
-    tenant end: none of these is valid again when the account comes back.
+    Sessions in this tenant go on in the account's next one; without a next one they end. Every access token of the
+    account becomes invalid, and its API tokens for the tenant end: none is valid again when the account comes back.
     """
     gone = delete(m).where(m.c.user_id == user_id, m.c.tenant == tenant).returning(m.c.tenant)
     if (await conn.execute(gone)).first() is None:
@@ -204,6 +204,7 @@ async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) ->
     following = (await conn.execute(other)).scalar_one_or_none()
     await conn.execute(update(users).where(users.c.id == user_id, users.c.tenant == tenant).values(tenant=following))
     await revoke_api_tokens(conn, user_id, tenant)
+    await update_account(conn, user_id)
     if following is not None:
         await conn.execute(update(s).where(s.c.user_id == user_id, s.c.tenant == tenant).values(tenant=following))
     else:
@@ -263,9 +264,12 @@ async def revoke_session(conn: AsyncConnection, session_id: str) -> bool:
     return (await conn.execute(ended.returning(s.c.id))).first() is not None
 
 
-async def revoke_all_sessions(conn: AsyncConnection, user_id: str) -> list[str]:
-    """End every session of an account; returns their ids."""
-    ended = update(s).where(s.c.user_id == user_id, s.c.revoked_at.is_(None)).values(revoked_at=func.now())
+async def revoke_all_sessions(
+    conn: AsyncConnection, user_id: str, *, tenant: str | None = None, but: str = ""
+) -> list[str]:
+    """End every session of an account, or those in a tenant, except the one with the id `but`; returns their ids."""
+    live = [s.c.user_id == user_id, s.c.revoked_at.is_(None), *([] if tenant is None else [s.c.tenant == tenant])]
+    ended = update(s).where(*live, *([s.c.id != but] if but else [])).values(revoked_at=func.now())
     return [row.id for row in await conn.execute(ended.returning(s.c.id))]
 
 

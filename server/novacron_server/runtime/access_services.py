@@ -85,6 +85,6 @@ def build_access(
         tenants=Tenants(database, access.end_tokens, proofs.require),
         sessions=Sessions(database, idle=idle, ended=access.end_tokens),
         api_tokens=ApiTokens(database, require_proof=proofs.require, ended=access.end_tokens),
-        second_factors=SecondFactors(database, proofs, wake),
+        second_factors=SecondFactors(database, proofs, access.end_tokens),
         proofs=proofs,
     )

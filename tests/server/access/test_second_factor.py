@@ -86,6 +86,28 @@ async def test_set_up_begins_with_the_password_and_ends_with_a_code(server: Live
         await bob.call(second_factor.CONFIRM, body=second_factor.ConfirmTotp(code="000000"))
 
 
+async def test_change_of_it_ends_the_other_sessions_of_its_user(server: LiveServer, bob: Client) -> None:
+    other = await sign_in(server)
+    phone, _ = await turn_on(bob)
+    await expect_ended(server, other)
+    assert (await bob.call(access.VALIDATE)).user.username == "bob", "the session at hand goes on"
+    other = await sign_in(server, phone.code())
+    await bob.call(second_factor.END, body=second_factor.EndTotp(password=PASSWORD, code=phone.code()))
+    await expect_ended(server, other)
+    phone, _ = await turn_on(bob)
+    own = await sign_in(server, phone.code())
+    await server.admin.call(second_factor.END_OF_USER, user_id=own.user.id)
+    await expect_ended(server, own)
+
+
+async def expect_ended(server: LiveServer, tokens: access.Tokens) -> None:
+    async with Client(server.url, Credentials(tokens.token)) as client:
+        with pytest.raises(Unauthenticated):
+            await client.call(access.VALIDATE)
+        with pytest.raises(Unauthenticated):
+            await client.call(access.REFRESH, body=access.Refresh(refresh_token=tokens.refresh_token))
+
+
 async def test_password_alone_enters_no_account_with_a_second_factor(server: LiveServer, bob: Client) -> None:
     phone, _ = await turn_on(bob)
     for code in ("", "000000", "x" * 64, "１２３４５６", phone.code()[:-1]):

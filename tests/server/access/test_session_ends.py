@@ -7,6 +7,8 @@ import time
 import pytest
 
 from novacron_core.api.access import Refresh, Register
+from novacron_core.api.people import PersonChange
+from novacron_core.api.tenants import TenantCreate
 from novacron_core.errors import Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
@@ -75,6 +77,37 @@ async def test_role_change_ends_tokens_and_a_refresh_gets_the_new_role(ready_acc
     assert await expect_refused(ready_access, issued.token)
     renewed = await ready_access.access.refresh(Refresh(refresh_token=issued.refresh_token))
     assert (await ready_access.access.authenticate(renewed.token)).role is Role.VIEWER
+
+
+async def test_role_with_more_rights_needs_a_new_sign_in(ready_access: AccessUnderTest) -> None:
+    ada = await ready_access.principal()
+    await bob_of(ready_access, Role.VIEWER)
+    issued = await ready_access.login("bob")
+    bob = await ready_access.access.authenticate(issued.token)
+    await ready_access.people.set_role(ada, "default", bob.user_id, Role.OPERATOR)
+    assert bob.session_id in ready_access.ended
+    assert await expect_refused(ready_access, issued.token)
+    with pytest.raises(Unauthenticated):
+        await ready_access.access.refresh(Refresh(refresh_token=issued.refresh_token))
+    again = await ready_access.login("bob")
+    assert (await ready_access.access.authenticate(again.token)).role is Role.OPERATOR
+    await ready_access.people.change(ada, bob.user_id, PersonChange(administrator=True))
+    with pytest.raises(Unauthenticated):
+        await ready_access.access.refresh(Refresh(refresh_token=again.refresh_token))
+
+
+async def test_role_that_comes_back_revives_no_token(ready_access: AccessUnderTest) -> None:
+    ada = await ready_access.principal()
+    token, bob = await bob_of(ready_access, Role.OPERATOR)
+    await ready_access.people.set_role(ada, "default", bob.user_id, Role.VIEWER)
+    await ready_access.people.set_role(ada, "default", bob.user_id, Role.OPERATOR)
+    assert await expect_refused(ready_access, token)
+    again = await ready_access.login("bob")
+    await ready_access.tenants.create(ada, TenantCreate(id="blue"))
+    await ready_access.people.set_role(ada, "blue", bob.user_id, Role.VIEWER)
+    await ready_access.people.remove_member(ada, "default", bob.user_id)
+    await ready_access.people.set_role(ada, "default", bob.user_id, Role.OPERATOR)
+    assert await expect_refused(ready_access, again.token)
 
 
 async def test_password_change_during_a_login_refuses_the_login(ready_access: AccessUnderTest, owner_url: str) -> None:

@@ -17,7 +17,7 @@ from novacron_core.api.problem import FieldError
 from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.people import person_fields
 from novacron_core.rules.visibility import Principal
-from novacron_core.values.roles import TENANT_ROLES, Permission, Role
+from novacron_core.values.roles import TENANT_ROLES, Permission, Role, gains_rights
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
 from novacron_server.access.ids import parse_id
@@ -167,7 +167,8 @@ class People:
     async def set_role(self, principal: Principal, tenant: str, user_id: str, role: Role) -> Person:
         """Give a person a role in a tenant. Only an administrator makes somebody a member without an invitation.
 
-        Raises NotFound, ValidationFailed for a role that no member has.
+        A session there goes on with fewer rights, and ends when the role has more: what was begun, or stolen, as a viewer
+        never becomes an operator's. Raises NotFound, ValidationFailed for a role that no member has.
         """
         require_tenant(principal, tenant)
         check_role(role)
@@ -176,14 +177,19 @@ class People:
             await self._require_proof(conn, principal)
             await _require_tenant_row(conn, tenant)
             person = await self._find(conn, principal, user_id)
-            before = next((str(each.role) for each in person.memberships if each.tenant == tenant), None)
-            if before == role:
+            before = next((each.role for each in person.memberships if each.tenant == tenant), None)
+            if before is role:
                 return await _view(conn, principal, person.id), []
             await accounts.set_membership(conn, person.id, tenant, role)
+            if before is not None:  # a role that comes back later revives no access token of now
+                await accounts.update_account(conn, person.id)
             kind = "access.role_changed" if before else "access.member_added"
             event = _event(person, kind, principal, tenant=tenant, before=before, after=role, priority=Priority.HIGH)
             await append(conn, [event])
-            ended = await repository.tenant_sessions(conn, person.id, tenant)
+            if before is not None and gains_rights(before, role) and not person.administrator:
+                ended = await accounts.revoke_all_sessions(conn, person.id, tenant=tenant)
+            else:
+                ended = await repository.tenant_sessions(conn, person.id, tenant)
             return await _view(conn, principal, person.id), ended
 
         person, ended = await self._database.run(work)
@@ -242,9 +248,11 @@ class _Change:
         if not administrator:
             _keep_last(self._person, self._administrators)
         await accounts.update_account(self._conn, self._person.id, administrator=administrator)
-        if not administrator:
+        if administrator:  # with more rights somebody signs in again
+            self.ended += await accounts.revoke_all_sessions(self._conn, self._person.id)
+        else:
             await repository.settle_sessions(self._conn, self._person.id)
-        self.ended += await accounts.active_session_ids(self._conn, self._person.id)
+            self.ended += await accounts.active_session_ids(self._conn, self._person.id)
         now = "administrator" if administrator else "no longer administrator"
         self._add("access.role_changed", note=f"now {now}", priority=Priority.HIGH)
 

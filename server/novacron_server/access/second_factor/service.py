@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from novacron_core.api.events import Priority
 from novacron_core.api.problem import FieldError
@@ -31,12 +31,15 @@ _WRONG_CODE = "This code is wrong. Enter the six digits that your app shows now;
 
 
 class SecondFactors:
-    """`wake` is called after commits with events."""
+    """A change of it ends the other sessions of its user, who may have made it because one of them is a stranger's.
 
-    def __init__(self, database: Database, proofs: Proofs, wake: Callable[[], None]) -> None:
+    `ended` gets the ids of the sessions that ended or have other rights now, after each commit.
+    """
+
+    def __init__(self, database: Database, proofs: Proofs, ended: Callable[[Iterable[str]], None]) -> None:
         self._database = database
         self._proofs = proofs
-        self._wake = wake
+        self._ended = ended
 
     async def show(self, caller: Principal) -> SecondFactor:
         """Whether the caller has a second factor. Raises DatabaseUnavailable."""
@@ -71,7 +74,7 @@ class SecondFactors:
         """Turn the second factor on. Raises ValidationFailed for a wrong code, Conflict."""
         recovery = codes.new_recovery_codes()
 
-        async def work(conn: Connection) -> None:
+        async def work(conn: Connection) -> list[str]:
             account = await accounts.find_account(conn, caller.user_id, tenant=caller.tenant, locked=True)
             if account is None:
                 raise Unauthenticated("This account no longer exists")
@@ -84,23 +87,25 @@ class SecondFactors:
             await repository.turn_on(conn, caller.user_id, step, fingerprints)
             event = account_event(account.user, "access.second_factor_on", by=caller.username, priority=Priority.HIGH)
             await append(conn, [event])
+            return await accounts.revoke_all_sessions(conn, caller.user_id, but=caller.session_id)
 
-        await self._database.run(work)
-        self._wake()
+        ended = await self._database.run(work)
+        self._ended([*ended, caller.session_id])  # its own has all the rights of its role from now on
         return RecoveryCodes(recovery_codes=recovery)
 
     async def end(self, caller: Principal, request: EndTotp, address: str) -> None:
         """Turn the second factor off. Raises Forbidden for a wrong password or code, RateLimited, Conflict."""
 
-        async def work(conn: Connection, account: Account) -> None:
+        async def work(conn: Connection, account: Account) -> list[str]:
             if not account.totp_on:
                 raise Conflict(_OFF)
             await repository.turn_off(conn, caller.user_id)
             event = account_event(account.user, "access.second_factor_off", by=caller.username, priority=Priority.HIGH)
             await append(conn, [event])
+            return await accounts.revoke_all_sessions(conn, caller.user_id, but=caller.session_id)
 
-        await self._proofs.check(caller, request.password, request.code, address, work)
-        self._wake()
+        ended = await self._proofs.check(caller, request.password, request.code, address, work)
+        self._ended([*ended, caller.session_id])  # where its tenant requires one, it may do little from now on
 
     async def end_of_user(self, caller: Principal, user_id: str) -> None:
         """Turn off the second factor of a user who has lost phone and recovery codes; the password stays.
@@ -108,7 +113,7 @@ class SecondFactors:
         Raises NotFound, Conflict, ReauthenticationRequired.
         """
 
-        async def work(conn: Connection) -> None:
+        async def work(conn: Connection) -> list[str]:
             await self._proofs.require(conn, caller)
             account = await accounts.find_account(conn, user_id, locked=True)
             if account is None:
@@ -120,6 +125,6 @@ class SecondFactors:
                 conn,
                 [account_event(account.user, "access.second_factor_off", by=caller.username, priority=Priority.HIGH)],
             )
+            return await accounts.revoke_all_sessions(conn, user_id)
 
-        await self._database.run(work)
-        self._wake()
+        self._ended(await self._database.run(work))
