@@ -90,7 +90,7 @@ class AuditPane(ListPane[AuditRow]):
         return [] if log.complete else [AuditRow(MORE, line="loading older entries…")]
 
     def total(self) -> int:
-        return max(self._current.total, self._shown)
+        return max(self._current.total, self._shown) or self._log.total
 
     def refresh_state(self) -> None:
         super().refresh_state()
@@ -133,14 +133,16 @@ class AuditPane(ListPane[AuditRow]):
             Column(CLOCK, "CLOCK", 8, of(lambda e: f"{local(e.time):%H:%M:%S}"), largest_first=True),
             Column("age", "AGE", 6, of(age, "quiet"), right=True, rank=MINOR),
             Column("who", "WHO", 7, of(who, "strong"), by(who), stretch=2, widest=24),
-            Column("role", "ROLE", 6, of(lambda e: e.role), by(lambda e: e.role), rank=2, stretch=2, widest=13, wish=13),
+            Column("role", "ROLE", 6, of(lambda e: e.role), by(lambda e: e.role), rank=MINOR, stretch=2, widest=13,
+                   wish=13),
             Column("from", "FROM", 15, of(lambda e: e.address), by(lambda e: e.address), stretch=1, widest=24),
-            Column("action", "ACTION", 11, of(lambda e: e.action), by(lambda e: e.action), stretch=3, widest=26),
+            Column("action", "ACTION", 11, of(lambda e: e.action), by(lambda e: e.action), stretch=3, widest=26, wish=20),
             Column("target", "TARGET", 8, of(target, "strong"), by(target), stretch=3, widest=32),
             Column("result", "RESULT", 8, outcome, by(lambda e: str(e.result)), stretch=1, widest=12, wish=11),
             Column("detail", "DETAIL", 16, of(lambda e: e.detail, "quiet"), by(lambda e: e.detail), rank=3, stretch=4,
                    widest=80, wish=24),
-            Column("request", "REQUEST", 8, of(lambda e: e.request_id, "quiet"), by(lambda e: e.request_id), rank=3),
+            Column("request", "REQUEST", 16, of(lambda e: e.request_id, "quiet"), by(lambda e: e.request_id),
+                   rank=MINOR + 1),
             Column("tenant", "TENANT", 8, of(lambda e: e.tenant, "quiet"), by(lambda e: e.tenant), rank=6),
         ]  # fmt: skip
 

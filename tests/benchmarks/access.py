@@ -1,4 +1,4 @@
-"""Authorization of a request. The audit log: verifying a chain, beside reading the same rows without hashing them; and a filtered page of it."""
+"""Authorization of a request, and sign-ins. The audit log: verifying a chain, beside reading the same rows without hashing them; and a filtered page of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from novacron_server.audit import repository
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.database.migrate import migrate
 from novacron_server.database.transactions import Connection, Database
+from tests.benchmarks import sign_ins
 from tests.benchmarks.figure import Figure, median
 from tests.support.audit import ADMINISTRATOR, AuditUnderTest, entry
 
@@ -31,6 +32,7 @@ def measure() -> Iterator[Figure]:
         Path(folder).chmod(0o711)
         yield from asyncio.run(_measure(Path(folder)))
     yield from _authorization()
+    yield from sign_ins.measure()
 
 
 def _authorization() -> Iterator[Figure]:

@@ -48,6 +48,15 @@ async def test_who_stopped_a_vm_from_where_is_found_by_the_filter() -> None:
             assert word in shown, word
 
 
+async def test_filter_that_matches_nothing_says_so_and_how_to_clear_it() -> None:
+    app = opened(audit_wire())
+    async with app.run_test(size=SIZE) as pilot:
+        await open_audit(pilot, app)
+        await pilot.press("/", *"user:nobody", "enter")
+        await until(pilot, lambda: "no entry matches the filter" in text(app) and "esc clears" in text(app))
+        await until(pilot, lambda: f"0 of {DAY + 7}" in text(app))
+
+
 async def test_older_entries_come_as_one_scrolls_and_each_once() -> None:
     wire = audit_wire()
     app = opened(wire)
