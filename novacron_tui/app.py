@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from novacron_tui.screens.navigation import Go
-from novacron_tui.screens.router import stacked_screen
+from novacron_tui.screens.router import action_elsewhere, stacked_screen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.screen import SignInScreen
 from novacron_tui.terminal.capabilities import lacks_color
@@ -205,6 +205,10 @@ class Console(App[None]):
             below.say(sentence, tone)
         else:
             self.notify(sentence, severity="warning")
+
+    def action_elsewhere(self, name: str) -> str:
+        """Which other screen has an action, as a sentence; empty for none."""
+        return action_elsewhere(name)
 
     def push_screen(self, screen: Any, *args: Any, **more: Any) -> Any:
         """Tell the type-ahead first. Before sign-in nothing is typed for a screen below."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Self, TypeVar
 
 from textual import events, on
@@ -14,12 +15,13 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from novacron_core.api import operations
+from novacron_core.api import operations, tenants
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import Operation
 from novacron_core.errors import NovaCronError
 from novacron_core.rules.filters.language import fold
 from novacron_tui.account import perform as account
+from novacron_tui.account.reading import reachable_tenants
 from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.screens import footer
@@ -277,8 +279,20 @@ class BaseScreen(Screen[None]):
     def action_command(self) -> None:
         """Open the `:` line."""
         self.clear_message()
+        self.command.open(self._commands())
+        if not self.session.other_tenants and self.session.may(tenants.LIST):
+            self.run_worker(self._read_tenants(), group="tenants", exclusive=True)
+
+    def _commands(self) -> list[str]:
         hosts = (one_line(host.name) for host in self.session.store.hosts.values())
-        self.command.open(commands(self.ACTIONS, hosts, map(one_line, self.session.tenants)))
+        return commands(self.ACTIONS, hosts, map(one_line, self.session.tenants))
+
+    async def _read_tenants(self) -> None:
+        """Complete the tenants that an administrator may work in too."""
+        with suppress(NovaCronError):
+            await reachable_tenants(self.session)
+        if self.command.editing:
+            self.command.complete_from(self._commands())
 
     @on(CommandLine.Given)
     def _command(self, event: CommandLine.Given) -> None:
@@ -292,7 +306,8 @@ class BaseScreen(Screen[None]):
         elif word == TENANT and rest:
             self._switch_tenant(rest)
         elif (action := self._named(event.text)) is None:
-            self.say(unknown_command(one_line(event.text), self.ACTIONS), "warn")
+            find = getattr(self.app, "action_elsewhere", lambda _: "")
+            self.say(find(event.text) or unknown_command(one_line(event.text), self.ACTIONS), "warn")
         else:
             self.start(action)
 

@@ -8,6 +8,19 @@ if TYPE_CHECKING:
     from novacron_tui.screens.base import BaseScreen
 
 
+def action_elsewhere(name: str) -> str:
+    """Where an action is that the present screen does not have, as a sentence; empty when no screen has it."""
+    from novacron_tui.screens.commands import action_named
+    from novacron_tui.screens.global_actions import ACCOUNT, AUDIT, PROBLEMS, SCREENS
+    from novacron_tui.screens.vm_list import VMListScreen
+
+    for screen in (*SCREENS, AUDIT, PROBLEMS, ACCOUNT):
+        kind = stacked_screen(screen.name) or VMListScreen
+        if (action := action_named(name, kind.ACTIONS)) is not None:
+            return f"{action.name} works on the {screen.label} screen: {screen.key or f':{screen.name}'} goes there"
+    return ""
+
+
 def stacked_screen(name: str) -> type[BaseScreen] | None:
     """The class of the screen with this name; None for the VM list, which is always at the bottom."""
     from novacron_tui.screens.global_actions import (

@@ -60,10 +60,14 @@ class CommandLine(Horizontal):
     def open(self, commands: Sequence[str]) -> None:
         """Show the line and focus it; `commands` are used for completion."""
         self._before = self.screen.focused
-        self._input.suggester = SuggestFromList(commands, case_sensitive=False)
+        self.complete_from(commands)
         self._input.value = ""
         self.add_class("-shown")
         self._input.focus()
+
+    def complete_from(self, commands: Sequence[str]) -> None:
+        """Complete from these from the next key on."""
+        self._input.suggester = SuggestFromList(commands, case_sensitive=False)
 
     def action_complete(self) -> None:
         self._input.action_cursor_right()

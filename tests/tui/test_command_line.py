@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from novacron_core.api.base import Page
+from novacron_core.api.tenants import Tenant
 from novacron_tui.app import Console
 from novacron_tui.screens.activity import ActivityScreen
 from tests.support.console.looking import SIZE, home, line_text, loaded, to, until
 from tests.support.console.opening import opened
-from tests.support.console.wire import Stream, Wire, console
-from tests.support.console.world import OTHER_HOST_ID, fleet, host, inventory, live, vm
+from tests.support.console.wire import Stream, Wire, console, ok
+from tests.support.console.world import NOW, OTHER_HOST_ID, fleet, host, inventory, live, vm
 
 
 async def say(pilot: Any, words: str) -> None:
@@ -30,6 +32,30 @@ async def test_an_action_by_name_is_done_or_refused_as_by_its_key() -> None:
         assert len(wire.asked("POST", "/start")) == 1
         await pilot.press("down")
         assert home(app).pane.table.has_focus
+
+
+async def test_action_of_another_screen_is_named_with_the_way_there() -> None:
+    async with opened() as (pilot, app, _wire):
+        for name, told in (
+            ("reset-password", "reset-password works on the people screen: 6 goes there"),
+            ("verify", "verify works on the audit screen: :audit goes there"),
+            ("password", "password works on the account screen: :account goes there"),
+        ):
+            await say(pilot, name)
+            await until(pilot, lambda told=told: told in line_text(app, "status"))  # type: ignore[misc]
+
+
+async def test_administrator_s_line_completes_the_tenants_of_others() -> None:
+    wire = Wire()
+    listed = [Tenant(id=name, name=name, created_at=NOW) for name in ("default", "red")]
+    wire.routes["GET /api/admin/tenants"] = lambda _: ok(Page(items=listed, total=2, page=1, page_size=100))
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("colon")
+        await until(pilot, lambda: "red" in app.session.tenants)  # type: ignore[union-attr]
+        await pilot.press(*"tenant", "space", "r")
+        await until(pilot, lambda: home(app).command._input._suggestion == "tenant red")
 
 
 async def test_tab_completes_and_escape_does_nothing() -> None:
