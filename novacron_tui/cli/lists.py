@@ -63,9 +63,10 @@ async def host_ls(client: Client, output: Output) -> None:
     if output.is_data:
         show_data(output, found)
         return
-    head = ("NAME", "STATUS", "SEEN", "KIND", "CPUS", "FREE", "MEMORY", "URI", "DETAIL")
+    uri = ("URI",) if any(host.uri for host in found) else ()  # administrators alone are told
+    head = ("NAME", "STATUS", "SEEN", "KIND", "CPUS", "FREE", "MEMORY", *uri, "DETAIL")
     now = client.now()
-    show_table(head, (_host_row(host, now) for host in found))
+    show_table(head, (_host_row(host, now, with_uri=bool(uri)) for host in found))
 
 
 async def image_ls(client: Client, output: Output) -> None:
@@ -143,11 +144,11 @@ def _vm_row(vm: VM, name: str, names: dict[str, str], now: datetime) -> Sequence
     return name, state_words(vm), _age(vm.state_since, now), vm.vcpus, size, host, _addresses(vm), vm.id
 
 
-def _host_row(host: Host, now: datetime) -> Sequence[object]:
+def _host_row(host: Host, now: datetime, *, with_uri: bool) -> Sequence[object]:
     seen = _age(host.seen_at, now)
     kind = f"{host.virtualization}, simulated" if host.simulated else host.virtualization
     sizes = (size_text(host.memory_free_bytes), size_text(host.memory_bytes))
-    return (host.name, host.status, seen, kind, host.cpus, *sizes, host.uri, host.detail)
+    return (host.name, host.status, seen, kind, host.cpus, *sizes, *([host.uri] if with_uri else []), host.detail)
 
 
 def _image_row(image: Image) -> Sequence[object]:

@@ -13,8 +13,8 @@ from novacron_tui.widgets.cells import Cell, Column
 _BAR = 10
 
 
-def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[Pool]]:
-    """The columns: name, tier, disk usage and location."""
+def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool, paths: bool) -> list[Column[Pool]]:
+    """The columns: name, tier, disk usage and location. `paths`: the reader is told where the pools are on their hosts."""
 
     text = glyphs.cell
 
@@ -48,7 +48,8 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
         Column("type", "TYPE", 8, lambda p: text(p.type, "quiet"), lambda p: p.type, rank=5),
         *([Column("host", "HOST", 10, lambda p: text(host(p)), host, stretch=1, widest=20, rank=1)]
           if many_hosts else []),
-        Column("path", "PATH", 16, lambda p: text(p.path, "quiet"), lambda p: p.path, stretch=3, widest=60, rank=4),
+        *([Column("path", "PATH", 16, lambda p: text(p.path, "quiet"), lambda p: p.path, stretch=3, widest=60, rank=4)]
+          if paths else []),
     ]  # fmt: skip
 
 

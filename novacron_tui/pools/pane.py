@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from novacron_core.api.pools import Pool
+from novacron_core.values.roles import Role
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState
 from novacron_tui.pools.columns import columns
@@ -23,7 +24,8 @@ class PoolPane(ListPane[Pool]):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         store = session.store
         self._session = session
-        shown = columns(glyphs, store.host_name, many_hosts=len(store.hosts) > 1)
+        administers = session.user.role is Role.ADMINISTRATOR  # others are not told where files are on a host
+        shown = columns(glyphs, store.host_name, many_hosts=len(store.hosts) > 1, paths=administers)
         super().__init__(Table(shown, lambda pool: pool.id, signs=glyphs.table_signs, id="pools"))
 
     def version(self) -> int:

@@ -207,7 +207,8 @@ def test_deletion_asks_for_confirmation_on_a_terminal(signed_in: Run, environmen
 def test_list_commands(signed_in: Run) -> None:
     hosts = json.loads(signed_in("host", "ls", "-o", "json").stdout)
     assert [(host["status"], host["simulated"]) for host in hosts] == [("up", True)]
-    assert "simulated" in signed_in("host", "ls").stdout
+    shown = signed_in("host", "ls").stdout
+    assert "simulated" in shown and "URI" in shown and "test:///" in shown
     assert "alpine" in signed_in("image", "ls").stdout
     assert len(json.loads(signed_in("op", "ls", "-o", "json", "--limit", "1").stdout)) <= 1
     assert json.loads(signed_in("vm", "ls", "no-such-vm", "-o", "json").stdout) == []

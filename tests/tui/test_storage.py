@@ -107,6 +107,11 @@ async def test_a_viewer_and_a_lost_line_change_nothing() -> None:
         await reach(pilot, app, "scratch")
         await pilot.press("m")
         await until(pilot, lambda: "viewer" in line_text(app, "status"))
+        await pilot.press("tab")
+        await until(pilot, lambda: "VOLUMES" in text(app))
+        assert "PATH" not in text(app), "where pools are on a host is for administrators"
+        await pilot.press("tab")
+        await until(pilot, lambda: here(app).pane is here(app).volume_pane)
         stream.say(Disconnected("the line was cut", 60.0))
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
         await react(pilot)
