@@ -15,6 +15,10 @@ TAG_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$(?!\n)"
 IMAGE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$(?!\n)"
 VOLUME_NAME_PATTERN = IMAGE_NAME_PATTERN
 TENANT_PATTERN = VM_NAME_PATTERN
+DEFAULT_TENANT = "default"
+"""The tenant of the first administrator, and of who registers without an invitation."""
+TENANT_SIGN = "~"
+"""Stands between a tenant and a name, and in no name that anybody chooses."""
 ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\ufffe\uffff]*$(?!\n)"
 """A line of text: without controls, and without what XML has no way to write."""
 LINES = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff]*$"
@@ -110,3 +114,22 @@ def why_not_password(password: str, username: str = "") -> str | None:
     if len(set(password)) < 4:
         return "Password must not repeat one character"
     return None
+
+
+def name_in_tenant(name: str, tenant: str) -> str:
+    """The name on the host of a new VM or volume: `red~web-01` for `web-01` of the tenant red.
+
+    libvirt has one space of names for all, so that a name which is taken, or is given out with an addition, would tell of
+    another tenant's. Those of the default tenant stay as they are.
+    """
+    return name if tenant == DEFAULT_TENANT else f"{tenant}{TENANT_SIGN}{name}"
+
+
+def why_not_name_on_host(name: str) -> str | None:
+    """The sentence that refuses the name of a VM on its host, with or without a tenant; None when it is valid."""
+    return next(filter(None, map(why_not_vm_name, name.split(TENANT_SIGN, 1))), None)
+
+
+def without_tenant(name: str) -> str:
+    """The name as it was chosen: `web-01` for `red~web-01`."""
+    return name.rpartition(TENANT_SIGN)[2]

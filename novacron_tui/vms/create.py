@@ -42,7 +42,7 @@ class CreateVMForm(Form[Operation]):
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._draft = VMDraft(session.store)
+        self._draft = VMDraft(session.store, session.user.tenant)
         hosts = [host for host in session.store.hosts.values() if host.status is HostStatus.UP]
         self._hosts = [host.id for host in hosts]
         self._image: Select[str] = choice([])

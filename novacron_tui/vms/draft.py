@@ -9,7 +9,7 @@ import msgspec
 from novacron_core.api.images import Image
 from novacron_core.api.vms import VMCreate
 from novacron_core.rules.validation import parse_size_for
-from novacron_core.values.names import why_not_vm_name
+from novacron_core.values.names import name_in_tenant, why_not_vm_name
 from novacron_core.values.sizes import KIB, parse_size, size_text
 from novacron_core.values.tiers import TierName
 from novacron_tui.connection.store import Store
@@ -24,15 +24,18 @@ DEMO = "demo extra"
 class VMDraft:
     """The form fields have the names of the request's. Each `why_not_…` takes the typed text and returns the sentence that refuses it, or None."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tenant: str) -> None:
+        """`tenant` is the one in which the VM will be created."""
         self._store = store
+        self._tenant = tenant
         self.images: dict[str, Image] = {}
 
     def why_not_name(self, name: str, host: str) -> str | None:
         if refused := why_not_vm_name(name):
             return refused
+        taken = name_in_tenant(name, self._tenant)
         for vm in self._store.vms.values():
-            if vm.name == name and host in ("", vm.host):
+            if vm.name == taken and host in ("", vm.host):
                 host_name = one_line(self._store.host_name(vm.host))
                 return f"A VM named {name} already exists on {host_name}. Choose another name."
         return None

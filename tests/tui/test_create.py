@@ -30,7 +30,7 @@ def draft() -> VMDraft:
     store = Store(Clock())
     store.set_connected(live().hello)
     store.apply(inventory(fleet()))
-    draft = VMDraft(store)
+    draft = VMDraft(store, "default")
     draft.images = {"alpine": Image(name="alpine", format="qcow2", size_bytes=GIB, file_bytes=61 * MIB)}
     return draft
 

@@ -20,7 +20,7 @@ from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.client import Client
 from novacron_core.rules.validation import explain
-from novacron_core.values.names import why_not_vm_name
+from novacron_core.values.names import why_not_vm_name, without_tenant
 from novacron_core.values.roles import Permission, allows
 from novacron_tui.cli.runtime.output import shown
 
@@ -107,8 +107,8 @@ async def visible_tenants(client: Client) -> list[VisibleTenant]:
 
 def named(name: str, things: Sequence[T], name_of: Callable[[T], str]) -> list[T]:
     """The things with this name: exactly, else in another spelling of the same letters (NFC and NFD), else as a table
-    shows it, where letters that no terminal may get are replaced."""
-    for same in (str, partial(unicodedata.normalize, "NFC"), shown):
+    shows it, where letters that no terminal may get are replaced, else without the tenant in front."""
+    for same in (str, partial(unicodedata.normalize, "NFC"), shown, without_tenant):
         if found := [thing for thing in things if same(name_of(thing)) == same(name)]:
             return found
     return []

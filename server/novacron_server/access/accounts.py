@@ -14,6 +14,7 @@ from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_core.errors import Forbidden
 from novacron_core.rules.visibility import Principal, may
+from novacron_core.values.names import DEFAULT_TENANT
 from novacron_core.values.roles import Permission, Role
 from novacron_server.access import repository
 from novacron_server.access.new_accounts import check_account, insert_account
@@ -25,7 +26,6 @@ from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
 
-DEFAULT_TENANT = "default"
 _SET_UP = "This server already has an administrator. Ask the administrator for an account."
 
 

@@ -16,6 +16,7 @@ from novacron_core.api.operations import Operation, Target
 from novacron_core.api.vms import VM, Crash, VMCreate
 from novacron_core.rules.visibility import Principal, may_see, may_see_vm
 from novacron_core.rules.vm_actions import VMAction, why_not_vm
+from novacron_core.values.names import TENANT_SIGN, name_in_tenant
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.roles import Role
 from novacron_server.inventory.crashes import current_crash, new_crash
@@ -69,7 +70,8 @@ class VMs:
             host = self._inventory.require_host_up(body.host)
             # A VM that was renamed outside NovaCron has freed its old name, also before the reconciler sees it.
             await follow_names(self._group_commit, self._inventory.state, host.host_id)
-            name = _with_suffix(body.name) if needs_suffix else self._free_name(principal, host.host_id, body.name)
+            name = name_in_tenant(body.name, principal.tenant)
+            name = _with_suffix(name) if needs_suffix else self._free_name(principal, host.host_id, name)
             plan = await self._planner.plan(str(uuid4()), name, host, body)
             return Submission(
                 target=Target(type="vm", id=plan.vm_id, name=plan.name),
@@ -184,8 +186,9 @@ class VMs:
 
 
 def _with_suffix(name: str) -> str:
-    """Avoid a name that another tenant's VM has, without revealing that VM."""
-    return f"{name[:58]}-{token_hex(2)}"
+    """Avoid a name that a VM has which the caller does not see, without revealing that VM."""
+    tenant, sign, own = name.rpartition(TENANT_SIGN)
+    return f"{tenant}{sign}{own[:58]}-{token_hex(2)}"
 
 
 def _check_generation(vm: VM, if_match: int | None) -> None:

@@ -27,6 +27,7 @@ from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.volumes import volume_fields
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction
+from novacron_core.values.names import name_in_tenant
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import FILE_POOLS
@@ -96,14 +97,15 @@ class Volumes:
         async def decide() -> Submission[CreateVolumeSteps]:
             pool = self._pool(principal, body)
             self._inventory.require_host_up(pool.host)
-            stale = await find_stale_row(self._inventory, principal, pool, body.name)
-            await check_room(self._inventory, pool, body.size_bytes, body.name)
-            row = self._row(principal, pool, body.name, body.format, body.size_bytes)
+            name = name_in_tenant(body.name, principal.tenant)
+            stale = await find_stale_row(self._inventory, principal, pool, name)
+            await check_room(self._inventory, pool, body.size_bytes, name)
+            row = self._row(principal, pool, name, body.format, body.size_bytes)
             return Submission(
                 target=Target(type="volume", id=row.id, name=row.name),
                 host_id=pool.host,
                 tenant=row.tenant,
-                steps=CreateVolumeSteps(made=row.id, pool=pool.name, path=f"{pool.path}/{body.name}"),
+                steps=CreateVolumeSteps(made=row.id, pool=pool.name, path=f"{pool.path}/{name}"),
                 rows=lambda connection, operation: add_volume(connection, operation, row, stale),
             )
 
@@ -157,13 +159,14 @@ class Volumes:
             pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if (body.tier and body.tier != volume.tier) or pool is None:
                 pool = choose_pool(self._inventory, volume.host, body.tier or "hot")
-            stale = await find_stale_row(self._inventory, principal, pool, body.name)
-            await check_room(self._inventory, pool, volume.allocated_bytes, body.name)
-            row = self._row(principal, pool, body.name, image_format(facts), volume.size_bytes)
+            name = name_in_tenant(body.name, principal.tenant)
+            stale = await find_stale_row(self._inventory, principal, pool, name)
+            await check_room(self._inventory, pool, volume.allocated_bytes, name)
+            row = self._row(principal, pool, name, image_format(facts), volume.size_bytes)
             steps = CloneVolumeSteps(
                 made=row.id,
                 pool=pool.name,
-                path=f"{pool.path}/{body.name}",
+                path=f"{pool.path}/{name}",
                 source_pool=facts.pool,
                 source_name=facts.name,
                 source_format=facts.format,

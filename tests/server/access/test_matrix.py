@@ -142,7 +142,7 @@ async def _objects(server: LiveServer, clients: Mapping[str, Client]) -> Objects
         body = VMCreate(name=f"vm-{tenant}", image="empty", memory_bytes=32 << 20)
         created = await client.call(vms.CREATE, body=body)
         await succeeded(server, created)
-        vm = await server.vm(f"vm-{tenant}")
+        vm = await server.vm(created.target.name)
         disk = next(volume for volume in (await client.call(volumes.LIST)).items if volume.vm == vm.id)
         ids["vm"][tenant], ids["volume"][tenant], ids["operation"][tenant] = vm.id, disk.id, created.id
         ids["tenant"][tenant] = tenant

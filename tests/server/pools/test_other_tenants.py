@@ -81,7 +81,7 @@ async def test_event_stream_tells_the_same(server: LiveServer, red: Client) -> N
 
 
 async def test_volume_that_leaves_the_tenant_is_no_longer_counted(server: LiveServer, red: Client) -> None:
-    volume = next(each for each in (await red.call(volumes.LIST)).items if each.name == "rons")
+    volume = next(each for each in (await red.call(volumes.LIST)).items if each.name == "red~rons")
     await succeeded(server, await red.call(volumes.DELETE, volume_id=volume.id))
 
     async def is_gone() -> bool:

@@ -14,8 +14,9 @@ from novacron_core.api.problem import FieldError
 from novacron_core.api.tenants import Tenant, TenantChange, TenantCreate
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.counts import counted
+from novacron_core.values.names import DEFAULT_TENANT
 from novacron_core.values.roles import Permission
-from novacron_server.access.accounts import DEFAULT_TENANT, access_event
+from novacron_server.access.accounts import access_event
 from novacron_server.access.people.rights import TENANT_NOT_FOUND, RequireProof, no_proof, require, require_tenant
 from novacron_server.access.tenants import repository
 from novacron_server.audit import repository as audit

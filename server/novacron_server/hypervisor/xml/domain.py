@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 
 from novacron_core.errors import InvalidArgument
-from novacron_core.values.names import why_not_vm_name
+from novacron_core.values.names import why_not_name_on_host
 from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec, mac_for
 from novacron_server.hypervisor.xml.document import child, write
 from novacron_server.hypervisor.xml.metadata import tag_element
@@ -61,7 +61,7 @@ def domain_xml(spec: DomainSpec, sources: Sequence[DiskSource]) -> str:
 
 
 def _check(spec: DomainSpec, sources: Sequence[DiskSource]) -> None:
-    if refusal := why_not_vm_name(spec.name):
+    if refusal := why_not_name_on_host(spec.name):
         raise InvalidArgument(refusal)
     try:
         UUID(spec.uuid)

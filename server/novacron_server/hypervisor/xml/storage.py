@@ -11,13 +11,14 @@ from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.specs import PoolSpec, VolumeSpec
 from novacron_server.hypervisor.xml.document import child, parse, size_bytes, write
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,159}")
+"""The longest is that of a disk: tenant, VM, eight digits of its id, format."""
 
 
 def check_name(name: str, what: str) -> None:
     """Raise InvalidArgument unless `name` is safe as a file name on the host."""
     if not _NAME.fullmatch(name):
-        raise InvalidArgument(f"a {what} name may have letters, digits, dots, hyphens and underscores, at most 128")
+        raise InvalidArgument(f"a {what} name may have letters, digits, dots, hyphens, underscores and ~, at most 160")
 
 
 def pool_xml(spec: PoolSpec) -> str:

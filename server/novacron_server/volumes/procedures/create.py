@@ -30,6 +30,11 @@ class CreateVolumeSteps(CopySteps, frozen=True):
     pool: str = ""
     path: str = ""
 
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return self.path.rpartition("/")[2]
+
 
 class CloneVolumeSteps(CreateVolumeSteps, frozen=True):
     """The source's pool and name, and the format that it was created with."""
@@ -75,10 +80,10 @@ class CreateVolume(_Creation[CreateVolumeSteps]):
         """Raises Conflict when a file of that name exists."""
         body, steps = msgspec.convert(context.request, VolumeCreate), context.steps
         host = self._inventory.host(context.host_id)
-        await check_file_name_free(host, steps.pool, body.name)
-        await context.write_ahead(copy=CopyRecord(pool=steps.pool, name=body.name, path=steps.path))
+        await check_file_name_free(host, steps.pool, steps.name)
+        await context.write_ahead(copy=CopyRecord(pool=steps.pool, name=steps.name, path=steps.path))
         await failpoint("volume.create:planned")
-        spec = VolumeSpec(pool=steps.pool, name=body.name, size_bytes=body.size_bytes, format=body.format)
+        spec = VolumeSpec(pool=steps.pool, name=steps.name, size_bytes=body.size_bytes, format=body.format)
         await create_recorded(context, host, spec)
         await failpoint("volume.create:made")
         await self._publish(context)
@@ -100,7 +105,7 @@ class CloneVolume(_Creation[CloneVolumeSteps]):
 
     async def run(self, context: OperationContext[CloneVolumeSteps]) -> None:
         """Raises what `VolumeCopy.make` raises."""
-        steps, name = context.steps, str(context.request["name"])
+        steps, name = context.steps, context.steps.name
         host = self._inventory.host(context.host_id)
         source = await host.storage.read_volume(steps.source_pool, steps.source_name)
         if source is None:
