@@ -33,8 +33,8 @@ async def test_owner_follows_the_own_tenant_live_and_receives_nothing_of_another
     rita = await person(server, "rita", "red", Role.OWNER)
     vic = await person(server, "vic", "red", Role.VIEWER)
     bo = await person(server, "bo", "blue", Role.OWNER)
-    bea = await person(server, "bea", "blue", Role.VIEWER)
-    vics, beas = [(await each.call(access.VALIDATE)).user.id for each in (vic, bea)]
+    wilma = await person(server, "wilma", "blue", Role.VIEWER)
+    vics, wilmas = [(await each.call(access.VALIDATE)).user.id for each in (vic, wilma)]
     operator = people.MemberRole(role=Role.OPERATOR)
     async with (
         open_stream(server, token=rita.credentials.token or "") as of_rita,
@@ -43,14 +43,14 @@ async def test_owner_follows_the_own_tenant_live_and_receives_nothing_of_another
         # Somebody of red works in blue as well: what happens there, and from where he comes, is not red's.
         await server.admin.call(people.SET_ROLE, body=operator, tenant="blue", user_id=vics)
         async with Client(server.url) as again:
-            await again.sign_in("bea", PASSWORD)
+            await again.sign_in("wilma", PASSWORD)
         async with Client(server.url) as wrong:
             for _ in range(3):
                 with suppress(NovaCronError):  # refused, or slowed
-                    await wrong.sign_in("bea", "not the password")
+                    await wrong.sign_in("wilma", "not the password")
         await bo.call(people.INVITE, body=people.InvitationCreate(email="x@blue.example"))
-        await bo.call(people.SET_ROLE, body=operator, tenant="blue", user_id=beas)
-        await server.admin.call(people.DELETE, user_id=beas)
+        await bo.call(people.SET_ROLE, body=operator, tenant="blue", user_id=wilmas)
+        await server.admin.call(people.DELETE, user_id=wilmas)
         await server.admin.call(tenants.CHANGE, body=tenants.TenantChange(max_vms=3), tenant="blue")
         await rita.call(people.INVITE, body=people.InvitationCreate(email="y@red.example"))
         seen = await of_rita.event("access.invitation_created")
@@ -62,8 +62,8 @@ async def test_owner_follows_the_own_tenant_live_and_receives_nothing_of_another
         assert about_access(of_vic.frames) == []
     listed = await rita.call(stored_events.LIST, query=EventQuery(q="type:access.*", page_size=500))
     assert {event.target.name for event in listed.items} >= {"rita", "vic"}
-    assert not [event for event in listed.items if event.type == "access.warning" or "bea" in str(event)]
-    for client in (rita, vic, bo, bea):
+    assert not [event for event in listed.items if event.type == "access.warning" or "wilma" in str(event)]
+    for client in (rita, vic, bo, wilma):
         await client.close()
 
 
@@ -71,15 +71,15 @@ async def test_owner_does_not_learn_from_which_tenant_somebody_comes(server: Liv
     for tenant in ("red", "blue"):
         await server.admin.call(tenants.CREATE, body=tenants.TenantCreate(id=tenant))
     rita = await person(server, "rita", "red", Role.OWNER)
-    bea = await person(server, "bea", "blue", Role.VIEWER)
-    beas = (await bea.call(access.VALIDATE)).user.id
-    await server.admin.call(people.SET_ROLE, body=people.MemberRole(role=Role.VIEWER), tenant="red", user_id=beas)
+    wilma = await person(server, "wilma", "blue", Role.VIEWER)
+    wilmas = (await wilma.call(access.VALIDATE)).user.id
+    await server.admin.call(people.SET_ROLE, body=people.MemberRole(role=Role.VIEWER), tenant="red", user_id=wilmas)
     async with open_stream(server, token=rita.credentials.token or "") as stream:
-        await bea.call(access.SWITCH_TENANT, body=access.SwitchTenant(tenant="red"))
+        await wilma.call(access.SWITCH_TENANT, body=access.SwitchTenant(tenant="red"))
         told = await stream.event("access.tenant_switched")
         assert "blue" not in str(told)
-    log = await rita.call(audit.LIST, query=audit.AuditQuery(q="bea", page_size=100))
+    log = await rita.call(audit.LIST, query=audit.AuditQuery(q="wilma", page_size=100))
     assert log.items
     assert "blue" not in str(log.items)
-    for client in (rita, bea):
+    for client in (rita, wilma):
         await client.close()
