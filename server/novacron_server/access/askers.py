@@ -10,6 +10,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, allows
 from novacron_server.access import repository
 from novacron_server.access.api_tokens import repository as api_tokens
+from novacron_server.access.api_tokens.repository import TokenLimits
 from novacron_server.database.transactions import Connection, Database
 
 CHECK_EVERY_S = 1.0
@@ -21,7 +22,7 @@ class Askers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[tuple[str, str | None, str], tuple[repository.Account | None, str | None, float]] = {}
+        self._known: dict[tuple[str, str | None, str], tuple[repository.Account | None, TokenLimits | None, float]] = {}
 
     async def principal(
         self, user_id: str, username: str, permission: Permission, tenant: str | None = None, api_token: str = ""
@@ -33,23 +34,23 @@ class Askers:
         DatabaseUnavailable.
         """
         key = (user_id, tenant, api_token)
-        account, vm_filter, checked_at = self._known.get(key, (None, None, float("-inf")))
+        account, limits, checked_at = self._known.get(key, (None, None, float("-inf")))
         if time.monotonic() - checked_at > CHECK_EVERY_S:
 
-            async def read(conn: Connection) -> tuple[repository.Account | None, str | None]:
+            async def read(conn: Connection) -> tuple[repository.Account | None, TokenLimits | None]:
                 found = await repository.find_account(conn, user_id, tenant=tenant)
-                return found, await api_tokens.filter_of(conn, api_token) if api_token else ""
+                return found, await api_tokens.limits_of(conn, api_token) if api_token else None
 
-            account, vm_filter = await self._database.run(read, read_only=True)
+            account, limits = await self._database.run(read, read_only=True)
             self._known = {} if len(self._known) > 100 else self._known
-            self._known[key] = (account, vm_filter, time.monotonic())
+            self._known[key] = (account, limits, time.monotonic())
         if account is None:
             raise errors.Forbidden(f"the account {username} no longer exists")
         if account.disabled:
             raise errors.Forbidden(f"the account {username} is disabled")
         if not account.member:
             raise errors.Forbidden(f"the account {username} no longer belongs to this tenant")
-        if vm_filter is None:
+        if api_token and limits is None:
             raise errors.Forbidden("the API token that began this has ended")
         user = account.user
         if not allows(user.role, permission):
@@ -57,5 +58,12 @@ class Askers:
                 f"the account {username} lacks the permission {permission} now (its role: {user.role})"
             )
         return Principal(
-            user.id, user.username, user.role, user.tenant, api_token, datetime.now(UTC), vm_filter=vm_filter or ""
+            user.id,
+            user.username,
+            user.role,
+            user.tenant,
+            api_token,
+            datetime.now(UTC),
+            scope=limits.scope if limits else None,
+            vm_filter=limits.vm_filter if limits else "",
         )

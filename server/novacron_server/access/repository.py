@@ -194,8 +194,8 @@ async def set_membership(conn: AsyncConnection, user_id: str, tenant: str, role:
 async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) -> bool:
     """Remove an account from a tenant; False when it was no member.
 
-    Sessions in this tenant go on in the account's next one; without a next one they end. Every access token of the
-    account becomes invalid, and its API tokens for the tenant end: none is valid again when the account comes back.
+    Sessions in this tenant go on in the account's next one; without a next one they end. The account's API tokens for the
+    tenant end: none of these is valid again when the account comes back.
     """
     gone = delete(m).where(m.c.user_id == user_id, m.c.tenant == tenant).returning(m.c.tenant)
     if (await conn.execute(gone)).first() is None:
@@ -204,7 +204,6 @@ async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) ->
     following = (await conn.execute(other)).scalar_one_or_none()
     await conn.execute(update(users).where(users.c.id == user_id, users.c.tenant == tenant).values(tenant=following))
     await revoke_api_tokens(conn, user_id, tenant)
-    await update_account(conn, user_id)
     if following is not None:
         await conn.execute(update(s).where(s.c.user_id == user_id, s.c.tenant == tenant).values(tenant=following))
     else:
@@ -212,10 +211,15 @@ async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) ->
     return True
 
 
-async def revoke_api_tokens(conn: AsyncConnection, user_id: str, tenant: str | None = None) -> None:
-    """Revoke the API tokens of an account, for one tenant or for all."""
+async def revoke_api_tokens(
+    conn: AsyncConnection, user_id: str, tenant: str | None = None, *, kept: Iterable[str] = ()
+) -> list[str]:
+    """Revoke the API tokens of an account, for one tenant or for all but those in `kept`; returns their ids."""
     where = [t.c.user_id == user_id, t.c.revoked_at.is_(None), *([] if tenant is None else [t.c.tenant == tenant])]
-    await conn.execute(update(t).where(*where).values(revoked_at=func.now()))
+    where += [t.c.tenant.not_in(list(kept))]
+    return [
+        row.id for row in await conn.execute(update(t).where(*where).values(revoked_at=func.now()).returning(t.c.id))
+    ]
 
 
 async def lock_and_count_administrators(conn: AsyncConnection) -> int:

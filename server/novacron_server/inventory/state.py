@@ -423,13 +423,20 @@ class _Volumes(_Table):
             self._state.fold_volume(record)
 
 
+def _without_path(sentence: str, path: str) -> str:
+    """The sentence without where a pool is on its host."""
+    if not path:
+        return sentence
+    return sentence.replace(f"its directory {path}", "its directory").replace(path, "its directory")
+
+
 class _Pools(_Table):
     limited = True
 
     def for_member(self, value: Pool, reader: Principal) -> Pool:
         """With the number of volumes that the reader sees, and without its path: where files are on a host is for
         administrators."""
-        problem = value.problem.replace(value.path, "its directory") if value.path else value.problem
+        problem = _without_path(value.problem, value.path)
         volumes = self._state.storage.seen_in_pool(value, self._sees(reader))
         return msgspec.structs.replace(value, path="", problem=problem, volumes=volumes)
 
@@ -448,8 +455,12 @@ class _Tiers(_Table):
     limited = True
 
     def for_member(self, value: Tier, reader: Principal) -> Tier:
-        """With the number, sizes and rates of the volumes that the reader sees."""
-        return self._state.storage.seen_of_tier(value, self._sees(reader))
+        """With the number, sizes and rates of the volumes that the reader sees, and without the paths of pools."""
+        notes = value.notes
+        for pool in self._state.storage.pools() if notes else ():
+            notes = [_without_path(note, pool.path) for note in notes]
+        seen = self._state.storage.seen_of_tier(value, self._sees(reader))
+        return msgspec.structs.replace(seen, notes=notes)
 
     def all(self) -> Iterable[Visible]:
         return ((SHARED, tier) for tier in self._state.storage.tiers())

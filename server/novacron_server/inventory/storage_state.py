@@ -237,7 +237,7 @@ class StorageState:
         storage.pool_facts = {facts.uuid: facts for facts in pools}
         storage.volume_facts = listing.facts
         domains = {vm_id: known.facts for (host, vm_id), known in self._known.items() if host == host_id}
-        storage.uses = find_uses(domains, storage.volume_facts, storage.pool_facts.values())
+        storage.uses = find_uses(domains, self._believed(host_id, storage), storage.pool_facts.values())
         storage.seen_at, storage.lost = seen_at, self._why_lost(host_id)  # it may have been lost during the read
         storage.tiers = tiers = self._tiers_of(host_id, storage)
         same = self._unchanged_unmanaged(host_id, old, storage, listing.unchanged)
@@ -256,6 +256,16 @@ class StorageState:
             host_id, storage.volumes.values(), storage.pools.values(), self.tiers(), unchanged
         )
         return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, storage.volumes), first=first)
+
+    def _believed(self, host_id: str, storage: _HostStorage) -> Mapping[VolumeKey, VolumeFacts]:
+        """The facts by which volumes refer to others: a guest can write a header into a raw disk of its own, which names a
+        file of somebody else as its backing file."""
+        known = ((pool, name) for host, pool, name in self.volume_rows if host == host_id)
+        rows = {key: self.volume_rows[(host_id, *key)] for key in known if key in storage.volume_facts}
+        return {
+            **storage.volume_facts,
+            **{key: _with_creation_format(storage.volume_facts[key], row) for key, row in rows.items()},
+        }
 
     def _why_lost(self, host_id: str) -> str:
         """That a host does not respond, as a sentence; empty if it does."""

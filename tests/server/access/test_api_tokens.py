@@ -68,6 +68,30 @@ async def test_token_is_shown_once_and_stored_as_a_fingerprint(server: LiveServe
         assert (await script.call(vms.LIST, query=vms.VMQuery())).total == 1
 
 
+async def test_token_does_not_grow_with_its_user(server: LiveServer) -> None:
+    """Who has stolen that of a viewer never gets an operator's; with fewer rights it goes on."""
+    bob = await server.member("bob", Role.OPERATOR)
+    user_id = (await bob.call(access.VALIDATE)).user.id
+    made = await create(bob)
+    async with Client(server.url, Credentials(made.token)) as script:
+
+        async def become(role: Role) -> None:
+            body = people.MemberRole(role=role)
+            await server.admin.call(people.SET_ROLE, body=body, tenant="default", user_id=user_id)
+
+        await become(Role.VIEWER)
+        assert (await script.call(access.VALIDATE)).user.role is Role.VIEWER
+        await become(Role.OPERATOR)
+        with pytest.raises(Unauthenticated):
+            await script.call(access.VALIDATE)
+    await bob.sign_in("bob", PASSWORD)
+    async with await with_token(server, bob, "again") as script:
+        await server.admin.call(people.CHANGE, body=people.PersonChange(administrator=True), user_id=user_id)
+        with pytest.raises(Unauthenticated):
+            await script.call(access.VALIDATE)
+    await bob.close()
+
+
 async def test_read_only_token_reads_and_changes_nothing(server: LiveServer) -> None:
     vm = await server.vm("test")
     async with await with_token(server, server.admin, read_only=True) as script:

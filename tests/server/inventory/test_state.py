@@ -230,6 +230,33 @@ def test_volume_is_found_by_the_id_that_it_has_now(state: InventoryState) -> Non
     assert state.storage.volume(first.id) is None
 
 
+def test_guest_that_writes_a_header_takes_no_volume_of_others(state: InventoryState) -> None:
+    """Its raw disk then looks like a qcow2 whose backing file is theirs."""
+    facts = {
+        name: VolumeFacts(
+            pool="p",
+            pool_uuid=str(UUID(int=1)),
+            name=name,
+            path=f"/p/{name}",
+            size_bytes=1,
+            allocated_bytes=1,
+            format="qcow2" if name == "mine.raw" else "raw",
+            backing_file="/p/theirs" if name == "mine.raw" else "",
+        )
+        for name in ("mine.raw", "theirs")
+    }
+    row = VolumeRow(
+        id="vol-1", host_id="h", pool="p", name="mine.raw", tenant="blue", owner="bo", format="raw", created_at=NOW
+    )
+    disk = DiskFacts(target="vda", path="/p/mine.raw", pool="p", volume="mine.raw")
+    state.set_known(KEY, KnownDomain(msgspec.structs.replace(FACTS, disks=(disk,)), NOW, NOW))
+    for made_raw, user in ((False, VM_ID), (True, None)):
+        if made_raw:
+            state.storage.fold_volume(row, gone=False)
+        state.set_storage("h", [], list(facts.values()), NOW)
+        assert {v.name: v.vm for v in state.storage.volumes()} == {"mine.raw": VM_ID, "theirs": user}
+
+
 def test_listing_compared_with_an_older_read_is_compared_again(state: InventoryState) -> None:
     """It is compared in a thread, and meanwhile another read may have come in."""
 

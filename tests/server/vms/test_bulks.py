@@ -14,6 +14,7 @@ from novacron_core import errors
 from novacron_core.api import api_tokens, operations, people, stored_events, vms
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import BulkCounts, BulkItemState, Operation, OperationState
+from novacron_core.api.ownership import HandOver
 from novacron_core.api.people import MemberRole, PersonChange
 from novacron_core.api.vms import BulkRequest, State
 from novacron_core.client import Client, Credentials
@@ -25,6 +26,7 @@ from tests.support.api_tokens import create
 from tests.support.bulks import ALL, fleet, items_of, start_bulk
 from tests.support.event_stream import open_stream
 from tests.support.node_files import write_node
+from tests.support.requests import create_vm
 from tests.support.server import LiveServer
 from tests.support.waiting import until
 
@@ -282,6 +284,23 @@ async def test_end_of_an_api_token_ends_what_it_began(
         ended = await server.ended(bulk)
     assert ended.counts == BulkCounts(succeeded=4, cancelled=len(ids) - 4)
     assert ended.problem is not None and "the API token that began this has ended" in ended.problem.detail
+
+
+@pytest.mark.usefixtures("image")
+async def test_bulk_of_an_api_token_may_no_more_than_the_token(server: LiveServer) -> None:
+    """Handing over what is somebody else's takes a permission of its own, which the token lacks."""
+    await (await server.member("bob", Role.OPERATOR)).close()
+    vm = await create_vm(server, start=False)
+    await server.ended(await server.admin.call(vms.HAND_OVER, body=HandOver(owner="bob"), vm_id=vm.id))
+    made = await create(server.admin, permissions=["vm:read", "vm:change", "operation:read"])
+    async with Client(server.url, Credentials(made.token)) as script:
+        with pytest.raises(errors.Forbidden):
+            await script.call(vms.HAND_OVER, body=HandOver(owner="ann"), vm_id=vm.id)
+        bulk = await start_bulk(script, "hand-over", [vm.id], owner="ann")
+        await server.ended(bulk)
+        (item,) = await items_of(script, bulk)
+    assert item.state is BulkItemState.REFUSED and "belongs to bob" in item.reason
+    assert (await server.vm(vm.name)).owner == "bob"
 
 
 async def test_account_that_was_disabled_before_the_bulk_is_resumed_starts_nothing_more(

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.api_tokens import ApiToken
-from novacron_core.values.roles import token_scope
+from novacron_core.values.roles import Permission, token_scope
 from novacron_server.access.repository import StoredSession, account_of, select_accounts
 from novacron_server.database.tables import api_tokens as t
 from novacron_server.database.tables import users
@@ -25,6 +25,13 @@ class RevokedToken(NamedTuple):
     user_id: str
     tenant: str
     name: str
+
+
+class TokenLimits(NamedTuple):
+    """`vm_filter` is empty for a token without a filter."""
+
+    scope: frozenset[Permission]
+    vm_filter: str
 
 
 async def add(
@@ -93,9 +100,10 @@ async def find(conn: AsyncConnection, ids: Iterable[str]) -> list[StoredSession]
     return [_stored(row) for row in await conn.execute(_WITH_ACCOUNT.where(t.c.id.in_(list(ids))))]
 
 
-async def filter_of(conn: AsyncConnection, token_id: str) -> str | None:
-    """The filter of a live API token; None when it has ended."""
-    return (await conn.execute(select(t.c.vm_filter).where(t.c.id == token_id, *_LIVE))).scalar_one_or_none()
+async def limits_of(conn: AsyncConnection, token_id: str) -> TokenLimits | None:
+    """What a live API token is limited to; None when it has ended."""
+    row = (await conn.execute(select(t.c.vm_filter, t.c.permissions).where(t.c.id == token_id, *_LIVE))).first()
+    return TokenLimits(token_scope(row.permissions, row.vm_filter), row.vm_filter) if row else None
 
 
 async def note_uses(conn: AsyncConnection, uses: Mapping[str, tuple[datetime, str]]) -> None:

@@ -167,8 +167,8 @@ class People:
     async def set_role(self, principal: Principal, tenant: str, user_id: str, role: Role) -> Person:
         """Give a person a role in a tenant. Only an administrator makes somebody a member without an invitation.
 
-        A session there goes on with fewer rights, and ends when the role has more: what was begun, or stolen, as a viewer
-        never becomes an operator's. Raises NotFound, ValidationFailed for a role that no member has.
+        A session there goes on with fewer rights. It ends when the role has more, as API tokens do: what was begun, or
+        stolen, as a viewer never becomes an operator's. Raises NotFound, ValidationFailed for a role that no member has.
         """
         require_tenant(principal, tenant)
         check_role(role)
@@ -181,13 +181,12 @@ class People:
             if before is role:
                 return await _view(conn, principal, person.id), []
             await accounts.set_membership(conn, person.id, tenant, role)
-            if before is not None:  # a role that comes back later revives no access token of now
-                await accounts.update_account(conn, person.id)
             kind = "access.role_changed" if before else "access.member_added"
             event = _event(person, kind, principal, tenant=tenant, before=before, after=role, priority=Priority.HIGH)
             await append(conn, [event])
             if before is not None and gains_rights(before, role) and not person.administrator:
                 ended = await accounts.revoke_all_sessions(conn, person.id, tenant=tenant)
+                ended += await accounts.revoke_api_tokens(conn, person.id, tenant)
             else:
                 ended = await repository.tenant_sessions(conn, person.id, tenant)
             return await _view(conn, principal, person.id), ended
@@ -248,9 +247,12 @@ class _Change:
         if not administrator:
             _keep_last(self._person, self._administrators)
         await accounts.update_account(self._conn, self._person.id, administrator=administrator)
-        if administrator:  # with more rights somebody signs in again
+        if administrator:  # with more rights somebody signs in again, and makes new API tokens
             self.ended += await accounts.revoke_all_sessions(self._conn, self._person.id)
+            self.ended += await accounts.revoke_api_tokens(self._conn, self._person.id)
         else:
+            own = {each.tenant for each in self._person.memberships}
+            self.ended += await accounts.revoke_api_tokens(self._conn, self._person.id, kept=own)
             await repository.settle_sessions(self._conn, self._person.id)
             self.ended += await accounts.active_session_ids(self._conn, self._person.id)
         now = "administrator" if administrator else "no longer administrator"
@@ -260,7 +262,7 @@ class _Change:
         if disabled:
             _keep_last(self._person, self._administrators)
             self.ended += await accounts.revoke_all_sessions(self._conn, self._person.id)
-            await accounts.revoke_api_tokens(self._conn, self._person.id)
+            self.ended += await accounts.revoke_api_tokens(self._conn, self._person.id)
         await accounts.update_account(self._conn, self._person.id, ends_tokens=disabled, disabled=disabled)
         kind = "access.user_disabled" if disabled else "access.user_enabled"
         self._add(kind, priority=Priority.HIGH)
