@@ -48,6 +48,11 @@ class Principal:
         return self.role, self.tenant, self.scope, self.vm_filter, self.session_id if self.vm_filter else ""
 
     @property
+    def token_id(self) -> str:
+        """The id of the API token; empty for a session."""
+        return self.session_id if self.token else ""
+
+    @property
     def limited_token(self) -> str:
         """The id of the API token, if it is limited to some VMs; empty for any other caller."""
         return self.session_id if self.vm_filter else ""

@@ -258,14 +258,13 @@ class StorageState:
         return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, storage.volumes), first=first)
 
     def _believed(self, host_id: str, storage: _HostStorage) -> Mapping[VolumeKey, VolumeFacts]:
-        """The facts by which volumes refer to others: a guest can write a header into a raw disk of its own, which names a
-        file of somebody else as its backing file."""
-        known = ((pool, name) for host, pool, name in self.volume_rows if host == host_id)
-        rows = {key: self.volume_rows[(host_id, *key)] for key in known if key in storage.volume_facts}
-        return {
-            **storage.volume_facts,
-            **{key: _with_creation_format(storage.volume_facts[key], row) for key, row in rows.items()},
-        }
+        """A host's volumes, each with the format that it was created with: a guest can write a qcow2 header into its raw
+        disk, and name another tenant's volume there as the backing file."""
+        believed = dict(storage.volume_facts)
+        for (host, pool, name), row in self.volume_rows.items():
+            if host == host_id and (facts := storage.volume_facts.get((pool, name))) is not None:
+                believed[pool, name] = _with_creation_format(facts, row)
+        return believed
 
     def _why_lost(self, host_id: str) -> str:
         """That a host does not respond, as a sentence; empty if it does."""

@@ -73,7 +73,7 @@ class Bulks:
                 target=Target(type="vms", id=str(uuid4()), name=counted(len(items), "VM")),
                 host_id=None,
                 tenant=_common_tenant(principal, (vm for _, vm in vms if vm)),
-                steps=BulkSteps(asker_id=principal.user_id, api_token=principal.session_id if principal.token else ""),
+                steps=BulkSteps(asker_id=principal.user_id, api_token=principal.token_id),
                 rows=rows,
                 counts=BulkCounts(queued=len(items) - missing, refused=missing),
             )
@@ -118,7 +118,7 @@ class Bulks:
                 target=Target(type="vms", id=str(uuid4()), name=f"{name} of {username}"),
                 host_id=None,
                 tenant=_common_tenant(principal, found),
-                steps=BulkSteps(asker_id=principal.user_id, api_token=principal.session_id if principal.token else ""),
+                steps=BulkSteps(asker_id=principal.user_id, api_token=principal.token_id),
                 rows=rows,
                 counts=BulkCounts(queued=len(items)),
             )
