@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novacron_core.api.vms import VMCreate
+from novacron_core.api.vms import VM, State, VMCreate
 from novacron_core.api.volumes import VolumeClone, VolumeMove, VolumeResize
 from novacron_core.rules import validation
-from novacron_core.rules.visibility import SHARED, Principal, may_see
+from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm, sees_everything
 from novacron_core.values import ages, names, sizes
 from novacron_core.values.counts import counted
 from novacron_core.values.roles import GRANTS, Permission, Role, allows
@@ -187,6 +188,16 @@ def test_tenant_sees_its_own_and_shared_objects_but_nothing_unmanaged() -> None:
     assert not may_see(ann, "b")
     assert not may_see(ann, None)
     assert may_see(principal(Role.ADMINISTRATOR, "a"), None)
+
+
+def test_who_sees_everything_is_hidden_nothing_and_a_filtered_token_is_not_one_of_them() -> None:
+    everyone = [principal(role, "a") for role in Role]
+    everyone += [replace(who, vm_filter="tag:ci") for who in everyone]
+    row = VM(id="1", name="b", host="h", state=State.STOPPED, vcpus=1, memory_bytes=1)
+    for who in everyone:
+        shown = [may_see_vm(who, msgspec.structs.replace(row, tenant=tenant)) for tenant in ("a", "b", None)]
+        assert sees_everything(who) == all(shown)
+    assert [who.role for who in everyone if sees_everything(who)] == [Role.ADMINISTRATOR]
 
 
 @pytest.mark.parametrize("pattern", [value for name, value in sorted(vars(names).items()) if name.endswith("_PATTERN")])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:]+))(?::\d{1,5})?")
@@ -21,13 +22,14 @@ class AllowedHosts:
     def __init__(self, names: Iterable[str] = (), *, tls: bool = False) -> None:
         self._names = frozenset(name.rstrip(".").lower() for name in names)
         self._any = tls and not self._names
+        self._admits = lru_cache(maxsize=256)(self._is_ours)
 
     def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether a request with these headers is for this server. HTTP/1.0 may come without a Host."""
         given = [value.decode("latin-1") for name, value in headers if name == b"host"]
         return len(given) <= 1 and all(self._admits(host) for host in given)
 
-    def _admits(self, host: str) -> bool:
+    def _is_ours(self, host: str) -> bool:
         match = _HOST.fullmatch(host.strip())
         if match is None:
             return False

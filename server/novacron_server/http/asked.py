@@ -46,7 +46,10 @@ def begin(scope: Any, asked: Asked) -> None:
 
 def asked_of(scope: Any) -> Asked:
     """The request of a scope; an empty one where nothing has begun it."""
-    found = scope.setdefault("state", {}).setdefault("asked", Asked())
+    state = scope.setdefault("state", {})
+    found = state.get("asked")
+    if found is None:
+        found = state["asked"] = Asked()
     assert isinstance(found, Asked)
     return found
 

@@ -87,11 +87,11 @@ def query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
         decoded = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as e:
         raise invalid(e) from e
-    for field in msgspec.structs.fields(kind):
-        text, value = values.get(field.encode_name), getattr(decoded, field.name)
+    for name, attribute in zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True):
+        text, value = values.get(name), getattr(decoded, attribute)
         # msgspec reads a number as the seconds since 1970, and `null` as a parameter that was not given.
         if text is not None and (value is None or (isinstance(value, datetime) and not _DATE.match(text))):
-            raise _wrong(field.encode_name, _NO_TIME if isinstance(value, datetime) else "must not be null")
+            raise _wrong(name, _NO_TIME if isinstance(value, datetime) else "must not be null")
     return decoded
 
 

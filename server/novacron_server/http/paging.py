@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,10 +31,16 @@ def page_of(
         fields = ", ".join(found[0].__struct_fields__)
         message = f"must be one of {fields}"
         raise errors.ValidationFailed(f"sort: {message}", fields=[FieldError(field="sort", message=message)])
-    found.sort(key=lambda item: _sort_key(getattr(item, field)), reverse=query.sort.startswith("-"))
+    keys = list(map(attrgetter(field), found))
+    if set(map(type, keys)) != {str}:
+        keys = list(map(_sort_key, keys))
+    order = sorted(range(len(keys)), key=keys.__getitem__, reverse=query.sort.startswith("-"))
     begin = (query.page - 1) * query.page_size
     return Page(
-        items=found[begin : begin + query.page_size], total=len(found), page=query.page, page_size=query.page_size
+        items=[found[index] for index in order[begin : begin + query.page_size]],
+        total=len(found),
+        page=query.page,
+        page_size=query.page_size,
     )
 
 

@@ -158,7 +158,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._due = 0
         """How many requests are to be answered before a refusal may be written."""
         self._refused = 0
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+        """On the loop's clock."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -174,6 +176,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._limits.end(self)
         self._set_deadline(None)
+        self._stop_timer()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -265,9 +268,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse(self._refused or 400)
 
     def _set_deadline(self, seconds: float | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._expire)
+        """A request moves the deadline several times, so a timer that is due before it stays, and is then set anew."""
+        self._deadline = None if seconds is None else self.loop.time() + seconds
+        if self._deadline is not None and (self._timer is None or self._timer.when() > self._deadline):
+            self._stop_timer()
+            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._deadline > self.loop.time():
+            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+        else:
+            self._deadline = None
+            self._expire()
 
     def _expire(self) -> None:
         """The head or the body did not come in time, or the next request."""
@@ -322,7 +342,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         # Closing while the client still sends would reset the connection, and the client would not see the answer.
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._deadline = self.loop.call_later(_LINGER_S, self.transport.abort)
+        self._stop_timer()
+        self._timer = self.loop.call_later(_LINGER_S, self.transport.abort)
         _log.info("request", status=status, ms=0.0, method="", path="", address=self._address, request_id=request_id)
 
 

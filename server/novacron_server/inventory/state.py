@@ -85,7 +85,7 @@ class InventoryState:
     def vms(self) -> Iterator[VM]:
         """Every VM, in no particular order."""
         for key in {**self.known, **self.lost, **self.rows}:
-            if vm := self.composed(key):
+            if vm := self._composed.get(key) or self.composed(key):
                 yield vm
 
     def vm(self, vm_id: str) -> VM | None:

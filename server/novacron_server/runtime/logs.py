@@ -88,8 +88,8 @@ def make_harmless(_logger: Any, _method: str, event: structlog.typing.EventDict)
 
 
 def _harmless(value: Any) -> Any:
-    if isinstance(value, str) and not value.isprintable():
-        return _HARMFUL.sub(_escape, value)
+    if isinstance(value, str):
+        return value if value.isprintable() else _HARMFUL.sub(_escape, value)
     if isinstance(value, list | tuple):
         return [_harmless(item) for item in value]
     if isinstance(value, dict):

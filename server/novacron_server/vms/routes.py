@@ -18,11 +18,11 @@ def routes(vms: VMs) -> list[Served]:
     @serve(api.LIST)
     async def list_vms(call: Call[api.VMQuery, Nothing]) -> Page[api.VM]:
         query = call.query
-        found = (
-            vm
-            for vm in vms.list(call.principal, query.q)
-            if (query.state is None or vm.state is query.state) and (not query.host or vm.host == query.host)
-        )
+        found = vms.list(call.principal, query.q)
+        if query.state is not None:
+            found = (vm for vm in found if vm.state is query.state)
+        if query.host:
+            found = (vm for vm in found if vm.host == query.host)
         return page_of(found, query)
 
     @serve(api.CREATE)
