@@ -24,6 +24,7 @@ from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.images import add_image
 from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
 from tests.support.node_files import NODE
+from tests.support.scratch import scratch
 
 pytest_plugins = ["tests.support.ids", "tests.support.lanes", "tests.support.reruns"]
 os.environ["TZ"] = "UTC"  # clocks on screens are in the zone of the machine
@@ -37,11 +38,9 @@ _count = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Iterator[Path]:
-    """A directory that other accounts may enter, unlike pytest's own; removed at the end."""
-    path = Path(tempfile.mkdtemp(prefix="novacron-test-", dir="/var/tmp"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    """A directory of this test process, removed at the end."""
+    with scratch("novacron-test-") as path:
+        yield path
 
 
 @pytest.fixture
@@ -79,7 +78,14 @@ def prepared_images(shared_dir: Path) -> Path:
 @pytest.fixture
 def demo_guest(data_dir: Path, prepared_images: Path) -> None:
     """The demo guest, prepared beforehand: its preparation takes seconds, and is not what most tests are about."""
-    shutil.copytree(prepared_images, data_dir / "prepared-images", copy_function=os.link)
+    shutil.copytree(prepared_images, data_dir / "prepared-images", copy_function=_link_or_copy)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # on another file system
+        shutil.copy2(source, target)
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from tests.support.accounts import PASSWORD, administrator
 from tests.support.command_line import Run, Server
 from tests.support.forking_novacron import ForkingNovacron
 from tests.support.processes import NOVACRON, serve
+from tests.support.scratch import scratch
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +21,11 @@ def server() -> Iterator[Server]:
     """`novacron serve` on libvirt's simulator, with the administrator ann. All tests share it and restore its state."""
     import asyncio
 
-    folder = Path(tempfile.mkdtemp(prefix="novacron-cli-", dir="/var/tmp"))
-    folder.chmod(0o711)
-    try:
-        with serve(folder, "--sign-ins-per-minute", "10000", "--sockets-per-minute", "10000") as (url, _):
-            yield Server(url, asyncio.run(administrator(url, folder)))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        scratch("novacron-cli-") as folder,
+        serve(folder, "--sign-ins-per-minute", "10000", "--sockets-per-minute", "10000") as (url, _),
+    ):
+        yield Server(url, asyncio.run(administrator(url, folder)))
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import stat
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from novacron_core.client import Client, Credentials
 from tests.support.accounts import PASSWORD, administrator
 from tests.support.command_line import Run, Server, one_line
 from tests.support.processes import NOVACRON, serve
+from tests.support.scratch import scratch
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 
@@ -160,31 +159,26 @@ def key_of(token: str) -> str:
 
 
 def test_running_server_signs_with_rotated_keys(run: Run) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="novacron-keys-", dir="/var/tmp"))
-    folder.chmod(0o711)
-    try:
-        with serve(folder) as (url, _):
-            before = asyncio.run(administrator(url, folder))
+    with scratch("novacron-keys-") as folder, serve(folder) as (url, _):
+        before = asyncio.run(administrator(url, folder))
 
-            async def sign_in() -> str:
-                async with Client(url) as client:
-                    return (await client.sign_in("ann", PASSWORD)).token
+        async def sign_in() -> str:
+            async with Client(url) as client:
+                return (await client.sign_in("ann", PASSWORD)).token
 
-            def exit_code() -> int:
-                return run("vm", "ls", NOVACRON_SERVER=url, NOVACRON_TOKEN=before).returncode
+        def exit_code() -> int:
+            return run("vm", "ls", NOVACRON_SERVER=url, NOVACRON_TOKEN=before).returncode
 
-            assert exit_code() == 0
-            done = run("rotate-keys", "--data-dir", str(folder), cold=True)
-            new = json.loads((folder / "secrets.json").read_text())["signing_keys"][0]
-            assert (done.returncode, done.stdout) == (0, f"Signing with the new key {new['kid']}\n")
-            assert new["secret"] not in done.stdout + done.stderr
-            wait_until(lambda: key_of(asyncio.run(sign_in())) == new["kid"])
-            assert exit_code() == 0, "a token of before is valid until it expires"
-            assert run("rotate-keys", cold=True, NOVACRON_DATA_DIR=str(folder)).returncode == 0
-            wait_until(lambda: exit_code() == 4)
-            assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        assert exit_code() == 0
+        done = run("rotate-keys", "--data-dir", str(folder), cold=True)
+        new = json.loads((folder / "secrets.json").read_text())["signing_keys"][0]
+        assert (done.returncode, done.stdout) == (0, f"Signing with the new key {new['kid']}\n")
+        assert new["secret"] not in done.stdout + done.stderr
+        wait_until(lambda: key_of(asyncio.run(sign_in())) == new["kid"])
+        assert exit_code() == 0, "a token of before is valid until it expires"
+        assert run("rotate-keys", cold=True, NOVACRON_DATA_DIR=str(folder)).returncode == 0
+        wait_until(lambda: exit_code() == 4)
+        assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
 
 
 def test_keys_are_rotated_only_in_a_data_directory(run: Run, tmp_path: Path) -> None:

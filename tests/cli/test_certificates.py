@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from novacron_core.client.credentials import Credentials
 from tests.support.accounts import PASSWORD
 from tests.support.command_line import Run
 from tests.support.processes import NOVACRON, serve
+from tests.support.scratch import scratch
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here to make certificates with")
@@ -38,10 +38,8 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path, str]:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="novacron-tls-", dir="/var/tmp"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with scratch("novacron-tls-") as path:
+        yield path
 
 
 @contextmanager

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import shutil
 import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +25,7 @@ from novacron_core.client import Client
 from novacron_core.values.tiers import TierName
 from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.libvirtd import PrivateLibvirtd
+from tests.support.scratch import scratch
 from tests.support.server import ServerWithDatabase, open_server
 from tests.support.waiting import until
 
@@ -113,18 +112,10 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="nvs-", dir="/var/tmp"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
 @asynccontextmanager
 async def open_storage_server() -> AsyncIterator[StorageServer]:
     """Run a server on its own libvirtd until the end of the block."""
-    with _folder() as folder:
+    with scratch("nvs-") as folder:
         (folder / "lv").mkdir()
         (folder / "data" / "images").mkdir(mode=0o711, parents=True)
         await run("qemu-img", "create", "-q", "-f", "qcow2", str(folder / "data/images/empty.qcow2"), "8M")

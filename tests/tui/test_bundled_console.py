@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +14,7 @@ import pytest
 
 from novacron_core.local_server import read_running_server
 from tests.support.fair_clock import fair_now
+from tests.support.scratch import scratch
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -38,11 +37,9 @@ def kill(data_dir: Path, how: signal.Signals) -> None:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="novacron-tui-", dir="/var/tmp"))
-    path.chmod(0o711)
-    yield path
-    kill(path, signal.SIGTERM)
-    shutil.rmtree(path, ignore_errors=True)
+    with scratch("novacron-tui-") as path:
+        yield path
+        kill(path, signal.SIGTERM)
 
 
 def burst(terminal: Terminal, keys: str) -> None:
