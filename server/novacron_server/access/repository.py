@@ -59,12 +59,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session, or an API token, with the current state of its account. `token_scope` is that of an API token."""
+    """A session, or an API token, with the current state of its account. `token_scope` is that of an API token.
+
+    `outdated`: its user's role in its tenant has got more rights since it began, so it may not be used there.
+    """
 
     id: str
     account: Account
     expires_at: datetime
     revoked: bool
+    outdated: bool = False
     last_used_at: datetime | None = None
     token_scope: frozenset[Permission] | None = None
     token_name: str = ""
@@ -82,7 +86,8 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
         return self.last_used_at is not None and now - self.last_used_at >= longest
 
     def live(self, now: datetime) -> bool:
-        return not self.revoked and not self.account.disabled and self.account.member and now < self.expires_at
+        usable = not self.revoked and not self.outdated and now < self.expires_at
+        return usable and not self.account.disabled and self.account.member
 
 
 # -- accounts ------------------------------------------------------------------------------------------------------------
@@ -184,10 +189,17 @@ def limited_user(account: Account, scope: frozenset[Permission] | None) -> User:
     return account.user if scope is None else msgspec.structs.replace(account.user, scope=sorted(scope))
 
 
-async def set_membership(conn: AsyncConnection, user_id: str, tenant: str, role: Role) -> None:
-    """Make the account a member of a tenant with this role, or change its role in it."""
+async def set_membership(
+    conn: AsyncConnection, user_id: str, tenant: str, role: Role, *, gains_rights: bool = False
+) -> None:
+    """Make the account a member of a tenant with this role, or change its role in it.
+
+    `gains_rights`: no session that has begun until now is usable in this tenant any more, also one that comes back to it.
+    """
     row = insert(m).values(user_id=user_id, tenant=tenant, role=str(role))
-    await conn.execute(row.on_conflict_do_update(index_elements=[m.c.user_id, m.c.tenant], set_={"role": str(role)}))
+    gained = {"gained_at": func.clock_timestamp()} if gains_rights else {}
+    changed = {"role": str(role), **gained}
+    await conn.execute(row.on_conflict_do_update(index_elements=[m.c.user_id, m.c.tenant], set_=changed))
     await conn.execute(update(users).where(users.c.id == user_id, users.c.tenant.is_(None)).values(tenant=tenant))
 
 
@@ -432,6 +444,7 @@ _SESSIONS = select_accounts(
     s.c.expires_at,
     s.c.revoked_at,
     s.c.last_used_at,
+    func.coalesce(m.c.gained_at >= s.c.created_at, False).label("outdated"),
 )
 
 
@@ -441,5 +454,6 @@ def _session(row: Row[Any]) -> StoredSession:
         account=account_of(row),
         expires_at=row.expires_at,
         revoked=row.revoked_at is not None,
+        outdated=row.outdated,
         last_used_at=row.last_used_at,
     )

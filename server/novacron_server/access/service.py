@@ -215,7 +215,8 @@ class Access:
 
     async def switch_tenant(self, principal: Principal, tenant: str) -> Tokens:
         """Go on with the session in another tenant: its tokens, tickets and sockets of before end, and its refresh token
-        stays. Raises NotFound, also for a tenant that the caller does not belong to."""
+        stays. Raises NotFound, also for a tenant that the caller does not belong to, and Forbidden when the caller's role
+        there has got more rights since the session began."""
 
         async def work(conn: Connection) -> StoredSession:
             account = await repository.find_account(conn, principal.user_id, tenant=tenant, locked=True)
@@ -224,6 +225,10 @@ class Access:
                 raise NotFound("tenant not found")
             await repository.move_session(conn, principal.session_id, tenant)
             found = await repository.find_sessions(conn, [principal.session_id])
+            if found and found[0].outdated:
+                raise Forbidden(
+                    f"Your role in {tenant} has more rights than when you signed in. Sign in again to work there."
+                )
             if not found or not found[0].live(datetime.now(UTC)):
                 raise Unauthenticated(_ENDED)
             switched = account_event(

@@ -78,6 +78,7 @@ memberships = Table(
     _tenant(),
     _word("role"),
     _time("created_at", default=True),
+    _time("gained_at", null=True),
     PrimaryKeyConstraint("user_id", "tenant"),
     CheckConstraint("role IN ('owner', 'operator', 'viewer')", name="memberships_role_check"),
     Index("memberships_tenant_idx", "tenant"),

@@ -9,7 +9,7 @@ import pytest
 from novacron_core.api.access import Refresh, Register
 from novacron_core.api.people import PersonChange
 from novacron_core.api.tenants import TenantCreate
-from novacron_core.errors import Unauthenticated
+from novacron_core.errors import Forbidden, Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.database.transactions import Database
@@ -94,6 +94,32 @@ async def test_role_with_more_rights_needs_a_new_sign_in(ready_access: AccessUnd
     await ready_access.people.change(ada, bob.user_id, PersonChange(administrator=True))
     with pytest.raises(Unauthenticated):
         await ready_access.access.refresh(Refresh(refresh_token=again.refresh_token))
+
+
+@pytest.mark.parametrize("back", ["switch", "removal"])
+async def test_session_that_was_elsewhere_when_a_role_gained_rights_cannot_use_them(
+    ready_access: AccessUnderTest, back: str
+) -> None:
+    ada = await ready_access.principal()
+    await ready_access.tenants.create(ada, TenantCreate(id="red"))
+    bob = (await bob_of(ready_access, Role.VIEWER))[1]
+    await ready_access.people.set_role(ada, "red", bob.user_id, Role.VIEWER)
+    issued = await ready_access.login("bob")
+    old = await ready_access.access.authenticate(issued.token)
+    in_red = await ready_access.access.switch_tenant(old, "red")
+    await ready_access.people.set_role(ada, "default", bob.user_id, Role.OPERATOR)
+    old = await ready_access.access.authenticate(in_red.token)
+    assert (old.tenant, old.role) == ("red", Role.VIEWER), "a change in one tenant ends nothing in another"
+    if back == "switch":
+        with pytest.raises(Forbidden, match="more rights than when you signed in"):
+            await ready_access.access.switch_tenant(old, "default")
+        assert (await ready_access.access.authenticate(in_red.token)).tenant == "red"
+    else:
+        await ready_access.people.remove_member(ada, "red", bob.user_id)
+        assert await expect_refused(ready_access, in_red.token)
+        with pytest.raises(Unauthenticated):
+            await ready_access.access.refresh(Refresh(refresh_token=issued.refresh_token))
+    assert (await ready_access.principal("bob")).role is Role.OPERATOR
 
 
 async def test_role_that_comes_back_revives_no_token(ready_access: AccessUnderTest) -> None:

@@ -180,11 +180,12 @@ class People:
             before = next((each.role for each in person.memberships if each.tenant == tenant), None)
             if before is role:
                 return await _view(conn, principal, person.id), []
-            await accounts.set_membership(conn, person.id, tenant, role)
+            gains = before is not None and gains_rights(before, role) and not person.administrator
+            await accounts.set_membership(conn, person.id, tenant, role, gains_rights=gains)
             kind = "access.role_changed" if before else "access.member_added"
             event = _event(person, kind, principal, tenant=tenant, before=before, after=role, priority=Priority.HIGH)
             await append(conn, [event])
-            if before is not None and gains_rights(before, role) and not person.administrator:
+            if gains:
                 ended = await accounts.revoke_all_sessions(conn, person.id, tenant=tenant)
                 ended += await accounts.revoke_api_tokens(conn, person.id, tenant)
             else:
