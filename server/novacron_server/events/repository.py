@@ -25,6 +25,7 @@ from novacron_server.database.tables import NOTABLE as IS_NOTABLE
 from novacron_server.database.tables import events as t
 from novacron_server.database.tables import operations
 from novacron_server.inventory.subjects import NEEDED
+from novacron_server.stream.shown import REFRESHES
 
 _log = structlog.get_logger()
 
@@ -85,10 +86,16 @@ async def _allow(connection: AsyncConnection, until: float) -> None:
     await connection.execute(text(f"SET LOCAL statement_timeout = {left_ms}"))
 
 
+_TELLS = [t.c[name] != "" for name in ("note", "reason", "actor")] + [
+    t.c[name].is_not(None) for name in ("before", "after")
+]
+"""Of an event that does not only make clients refresh its target, which may have changed by what other tenants do."""
+
+
 def _where(chosen: Selection) -> list[Condition]:
     where: list[Condition] = []
     if chosen.tenants is not None:
-        where.append(t.c.tenant.in_(chosen.tenants))
+        where += [t.c.tenant.in_(chosen.tenants), or_(t.c.type.not_in(REFRESHES), *_TELLS)]
     if chosen.families is not None:
         where.append(func.split_part(t.c.type, ".", 1).in_(chosen.families))
     if chosen.from_ is not None:

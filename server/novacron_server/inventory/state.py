@@ -7,6 +7,7 @@ is never older than the last event it has received.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -356,19 +357,17 @@ class _Table:
     def __init__(self, state: InventoryState) -> None:
         self._state = state
 
-    def for_member(self, value: Any, reader: Principal) -> Any:
-        return value
+    def member_view(self, reader: Principal) -> Callable[[Any], Any]:
+        return lambda value: value
 
-    def _sees(self, reader: Principal) -> Callable[[Volume], bool]:
-        """Which volumes a reader may know of, as `subjects.sees` decides it."""
-
-        def seen(volume: Volume) -> bool:
-            if not may_see(reader, volume.tenant) or not reader.vm_filter:
-                return may_see(reader, volume.tenant)
+    def _seen_volumes(self, reader: Principal) -> Iterator[Volume]:
+        """The volumes of tenants that a reader may know of, as `subjects.sees` decides it."""
+        for volume in self._state.storage.tenants_volumes():
+            if not may_see(reader, volume.tenant):
+                continue
             vm = self._state.composed((volume.host, volume.vm)) if volume.vm else None
-            return vm is not None and may_see_vm(reader, vm)
-
-        return seen
+            if not reader.vm_filter or (vm is not None and may_see_vm(reader, vm)):
+                yield volume
 
     def fold(self, record: EventRecord) -> None:
         """It has no rows."""
@@ -389,9 +388,9 @@ class _VMs(_Table):
 class _Hosts(_Table):
     limited = True
 
-    def for_member(self, value: APIHost, reader: Principal) -> APIHost:
+    def member_view(self, reader: Principal) -> Callable[[APIHost], APIHost]:
         """Without its URI: where a host is reached, and as whom, is for administrators."""
-        return msgspec.structs.replace(value, uri="", detail=value.detail.replace(value.uri, value.name))
+        return lambda value: msgspec.structs.replace(value, uri="", detail=value.detail.replace(value.uri, value.name))
 
     def all(self) -> Iterable[Visible]:
         return ((SHARED, host) for host in self._state.hosts())
@@ -411,12 +410,17 @@ class _Volumes(_Table):
         volume = self._state.storage.volume(record.target.id)
         return (volume.tenant if volume else record.tenant), volume
 
-    def for_member(self, value: Volume, reader: Principal) -> Volume:
-        if value.vm is None:
-            return value
-        vm = self._state.composed((value.host, value.vm))
-        hidden = vm is not None and vm.tenant != value.tenant
-        return msgspec.structs.replace(value, vm=HIDDEN_VM) if hidden else value
+    def member_view(self, reader: Principal) -> Callable[[Volume], Volume]:
+        """Without the id of a VM of another tenant."""
+
+        def shown(value: Volume) -> Volume:
+            if value.vm is None:
+                return value
+            vm = self._state.composed((value.host, value.vm))
+            hidden = vm is not None and vm.tenant != value.tenant
+            return msgspec.structs.replace(value, vm=HIDDEN_VM) if hidden else value
+
+        return shown
 
     def fold(self, record: EventRecord) -> None:
         if record.row is not None:
@@ -433,12 +437,16 @@ def _without_path(sentence: str, path: str) -> str:
 class _Pools(_Table):
     limited = True
 
-    def for_member(self, value: Pool, reader: Principal) -> Pool:
+    def member_view(self, reader: Principal) -> Callable[[Pool], Pool]:
         """With the number of volumes that the reader sees, and without its path: where files are on a host is for
         administrators."""
-        problem = _without_path(value.problem, value.path)
-        volumes = self._state.storage.seen_in_pool(value, self._sees(reader))
-        return msgspec.structs.replace(value, path="", problem=problem, volumes=volumes)
+        in_pool = Counter((each.host, each.pool) for each in self._seen_volumes(reader))
+
+        def shown(value: Pool) -> Pool:
+            problem = _without_path(value.problem, value.path)
+            return msgspec.structs.replace(value, path="", problem=problem, volumes=in_pool[value.host, value.name])
+
+        return shown
 
     def all(self) -> Iterable[Visible]:
         return ((SHARED, pool) for pool in self._state.storage.pools())
@@ -454,13 +462,20 @@ class _Pools(_Table):
 class _Tiers(_Table):
     limited = True
 
-    def for_member(self, value: Tier, reader: Principal) -> Tier:
+    def member_view(self, reader: Principal) -> Callable[[Tier], Tier]:
         """With the number, sizes and rates of the volumes that the reader sees, and without the paths of pools."""
-        notes = value.notes
-        for pool in self._state.storage.pools() if notes else ():
-            notes = [_without_path(note, pool.path) for note in notes]
-        seen = self._state.storage.seen_of_tier(value, self._sees(reader))
-        return msgspec.structs.replace(seen, notes=notes)
+        of_tier: dict[str | None, list[Volume]] = defaultdict(list)
+        for volume in self._seen_volumes(reader):
+            of_tier[volume.tier].append(volume)
+
+        def shown(value: Tier) -> Tier:
+            notes = value.notes
+            for pool in self._state.storage.pools() if notes else ():
+                notes = [_without_path(note, pool.path) for note in notes]
+            seen = self._state.storage.tier_of_volumes(value, of_tier[value.name])
+            return msgspec.structs.replace(seen, notes=notes)
+
+        return shown
 
     def all(self) -> Iterable[Visible]:
         return ((SHARED, tier) for tier in self._state.storage.tiers())

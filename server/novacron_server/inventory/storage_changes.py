@@ -55,8 +55,8 @@ class PublishedStorage:
         published_volumes = self._volumes.setdefault(host_id, {})
         published_pools = self._pools.setdefault(host_id, {})
         now_volumes, now_pools = {volume.id: volume for volume in volumes}, {pool.id: pool for pool in pools}
-        changed_tiers = [tier for tier in tiers if _tier_differs(self._tiers.get(tier.name), tier)]
-        changed_pools = [p for p in now_pools.values() if _pool_differs(published_pools.get(p.id), p)]
+        changed_tiers = [tier for tier in tiers if tier_differs(self._tiers.get(tier.name), tier)]
+        changed_pools = [p for p in now_pools.values() if pool_differs(published_pools.get(p.id), p)]
         changes = StorageChanges(
             volumes=[
                 volume
@@ -101,11 +101,13 @@ _TIER_READINGS = (
 """Fields that change constantly and are not published on their own."""
 
 
-def _pool_differs(before: Pool | None, now: Pool) -> bool:
+def pool_differs(before: Pool | None, now: Pool) -> bool:
+    """Whether to publish the pool."""
     return before is None or not _same(before, now, _POOL_READINGS) or _usage_changed(before, now, "allocated_bytes")
 
 
-def _tier_differs(before: Tier | None, now: Tier) -> bool:
+def tier_differs(before: Tier | None, now: Tier) -> bool:
+    """Whether to publish the tier."""
     return (
         before is None
         or not _same(before, now, _TIER_READINGS)

@@ -185,17 +185,12 @@ class StorageState:
             name, self._pools_of_tier(name), volumes, devices, self._rates_of(self._disks(volumes)), notes
         )
 
-    def seen_of_tier(self, tier: Tier, seen: Callable[[Volume], bool]) -> Tier:
-        """A tier with the number, sizes and rates of those of its volumes that a reader sees. The space on its disks is
-        that of all: it is what the reader's volumes have room in."""
-        volumes = [volume for volume in self._with_rows() if volume.tier == tier.name and seen(volume)]
+    def tier_of_volumes(self, tier: Tier, volumes: Sequence[Volume]) -> Tier:
+        """A tier with the number, sizes and rates of some of its volumes. The space on its disks stays that of all: it is
+        what those volumes have room in."""
         return with_volumes(tier, volumes, self._rates_of(self._disks(volumes)))
 
-    def seen_in_pool(self, pool: Pool, seen: Callable[[Volume], bool]) -> int:
-        """How many of a pool's volumes a reader sees who is no administrator."""
-        return sum(1 for each in self._with_rows() if (each.host, each.pool) == (pool.host, pool.name) and seen(each))
-
-    def _with_rows(self) -> Iterator[Volume]:
+    def tenants_volumes(self) -> Iterator[Volume]:
         """The volumes that are of a tenant; of a directory with many thousands of files these are few."""
         for host_id, *key in self._row_keys.values():
             if (volume := self.volumes_on(host_id).get((key[0], key[1]))) and volume.format != FOLDER:

@@ -28,19 +28,21 @@ class NounTable(Protocol):
     limited: bool
     """Whether readers who are not administrators get other values."""
 
-    def for_member(self, value: Any, reader: Principal) -> Any:
-        """The value for a reader who is no administrator: without what it tells of other tenants and of the host. Called
-        when `limited`; `value` is not None."""
+    def member_view(self, reader: Principal) -> Callable[[Any], Any]:
+        """The function that makes a value that of a reader who is no administrator: without what it tells of other tenants
+        and of the host. Called when `limited`, with values that are not None. For the values of one moment: it counts
+        what the reader sees once."""
 
     def fold(self, record: EventRecord) -> None:
         """Apply the row change that an event carries, if any."""
 
 
 def shown_to(principal: Principal, table: NounTable) -> Callable[[Any], Any]:
-    """The function that makes a value of the table what this principal may read of it."""
+    """The function that makes a value of the table what this principal may read of it, at this moment."""
     if principal.role is Role.ADMINISTRATOR or not table.limited:
         return lambda value: value
-    return lambda value: None if value is None else table.for_member(value, principal)
+    view = table.member_view(principal)
+    return lambda value: None if value is None else view(value)
 
 
 class RowTable:
@@ -63,8 +65,8 @@ class RowTable:
         key = self._noun.key_of(record.source, record.target.id)
         return self._values.get(key, (record.tenant, None))
 
-    def for_member(self, value: Any, reader: Principal) -> Any:
-        return value
+    def member_view(self, reader: Principal) -> Callable[[Any], Any]:
+        return _same
 
     def fold(self, record: EventRecord) -> None:
         """Raises msgspec.ValidationError for a row that is not a value of the noun."""
@@ -73,3 +75,7 @@ class RowTable:
             self._values.pop(key, None)
         elif record.row is not None:
             self._values[key] = (record.tenant, msgspec.convert(record.row, self._noun.struct))
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,8 @@ from novacron_core.rules.visibility import Principal, in_scope, may, may_see
 from novacron_core.values.roles import Permission, Role
 from novacron_server.http.websocket.protocol import framed
 from novacron_server.inventory.subjects import NEEDED, left_scope
+from novacron_server.inventory.tables import NounTable, shown_to
+from novacron_server.stream.shown import ShownStorage
 
 PART_BYTES = 64 * 1024
 """How much is written to a connection at a time: before each part it is checked for backpressure."""
@@ -26,8 +29,8 @@ about access reach the owners of the tenant that they name; without a tenant, as
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """An encoded event, with the tenant and the permission that determine who may receive it. `member_data` returns
-    what a reader who is no administrator gets; None if it is the same.
+    """An encoded event, with the tenant and the permission that determine who may receive it. `limited` is the table and
+    the value of its target, if readers who are no administrators get another one.
 
     `left` is the tenant that the target has just left, and `left_data` what its readers get: for them it is gone.
     `subject` is the VM that it is about, as it is after the event, `subject_before` as it was before: readers that are
@@ -39,7 +42,7 @@ class OutgoingEvent:
     tenant: str | None
     permission: Permission
     data: bytes
-    member_data: Callable[[Principal], bytes] | None = None
+    limited: tuple[NounTable, Any] | None = None
     left: str | None = None
     left_data: bytes | None = None
     subject: Scoped | None = None
@@ -58,15 +61,19 @@ class BatchPart:
 class Batch:
     """Events that arrived together, in order. What readers may see is computed once per audience."""
 
-    def __init__(self, events: list[OutgoingEvent]) -> None:
+    def __init__(self, events: list[OutgoingEvent], shown: ShownStorage | None = None) -> None:
+        """`shown` is what their readers were shown before: without it they get every event."""
         self.events = events
+        self._shown = shown
         self._visible: dict[Hashable, Batch] = {}
 
     def visible_to(self, principal: Principal) -> Batch:
         """The events that this principal may see."""
         key = principal.audience
         if key not in self._visible:
-            self._visible[key] = Batch([_for(principal, event) for event in self.events if visible(principal, event)])
+            of_reader = _Reader(principal, self._shown)
+            seen = (of_reader.event(event) for event in self.events if visible(principal, event))
+            self._visible[key] = Batch([event for event in seen if event is not None])
         return self._visible[key]
 
     @cached_property
@@ -84,15 +91,32 @@ class Batch:
         return [*parts, _part(events)] if events else parts
 
 
-def _for(principal: Principal, event: OutgoingEvent) -> OutgoingEvent:
-    if event.left_data is not None and not may_see(principal, event.tenant):
-        return replace(event, data=event.left_data, member_data=None)
-    if _leaves_scope(principal, event):
-        data = gone_frame(event.event, event.tenant, "it no longer matches the filter of this API token")
-        return replace(event, data=data, member_data=None)
-    if event.member_data is None or principal.role is Role.ADMINISTRATOR:
-        return event
-    return replace(event, data=event.member_data(principal), member_data=None)
+class _Reader:
+    """The events of a batch for one audience."""
+
+    def __init__(self, principal: Principal, shown: ShownStorage | None) -> None:
+        self._principal = principal
+        self._shown = shown
+        self._views: dict[int, Callable[[Any], Any]] = {}
+
+    def event(self, event: OutgoingEvent) -> OutgoingEvent | None:
+        """A visible event as this audience gets it; None for one that tells it nothing."""
+        if event.left_data is not None and not may_see(self._principal, event.tenant):
+            return replace(event, data=event.left_data, limited=None)
+        if _leaves_scope(self._principal, event):
+            data = gone_frame(event.event, event.tenant, "it no longer matches the filter of this API token")
+            return replace(event, data=data, limited=None)
+        if event.limited is None or self._principal.role is Role.ADMINISTRATOR:
+            return event
+        table, value = event.limited
+        view = self._views.get(id(table))
+        if view is None:
+            view = self._views[id(table)] = shown_to(self._principal, table)
+        readable = view(value)
+        if self._shown is not None and not self._shown.is_news(self._principal, event.event, readable):
+            return None
+        changed = msgspec.structs.replace(event.event, value=msgspec.Raw(msgspec.json.encode(readable)))
+        return replace(event, data=msgspec.json.encode(changed), limited=None)
 
 
 def _leaves_scope(principal: Principal, event: OutgoingEvent) -> bool:

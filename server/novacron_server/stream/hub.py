@@ -18,12 +18,13 @@ from novacron_core.api import events as api
 from novacron_core.api.nouns import VMS
 from novacron_core.rules.filters.vms import Scoped
 from novacron_core.rules.visibility import SHARED, Principal
+from novacron_core.values.roles import Role
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.subjects import event_subject
-from novacron_server.inventory.tables import shown_to
 from novacron_server.outbox.records import EventDraft, EventRecord
 from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, gone_frame, matches, permission_of
+from novacron_server.stream.shown import ShownStorage, is_refresh
 
 MAX_EVENTS = 20_000
 """Events kept in memory for listeners that resume."""
@@ -119,6 +120,7 @@ class Hub:
         self._recent: deque[OutgoingEvent] = deque(maxlen=max_events)
         self._floor = 0
         self._listeners: set[Listener] = set()
+        self._shown = ShownStorage(state.tables)
         self._subjects: dict[str, Scoped] = {}
         self._unlogged: dict[tuple[str, str, str, str], EventDraft] = {}
         self.database_away_since: datetime | None = None
@@ -142,7 +144,7 @@ class Hub:
         self._broadcast(outgoing)
 
     def _broadcast(self, outgoing: list[OutgoingEvent]) -> None:
-        batch = Batch(outgoing)
+        batch = Batch(outgoing, self._shown)
         for listener in self._listeners:
             listener.offer(batch)
 
@@ -150,7 +152,8 @@ class Hub:
         """The frames after a number that this principal may see; None if they are no longer (or not yet) available."""
         if after < self._floor or after > self.state.seq:
             return None
-        return _data(principal, [event for event in self._recent if event.seq > after])
+        missed = [event for event in self._recent if event.seq > after]
+        return _data(principal, missed if principal.role is Role.ADMINISTRATOR else _without_repeats(missed))
 
     def publish_unlogged(self, drafts: Iterable[EventDraft]) -> None:
         """Send events that cannot be numbered now; the same drafts arrive later, numbered, through `fold`."""
@@ -187,9 +190,13 @@ class Hub:
 
     def add(self, listener: Listener) -> None:
         self._listeners.add(listener)
+        self._shown.begin(listener.principal)
 
     def remove(self, listener: Listener) -> None:
-        self._listeners.discard(listener)
+        """A listener that was not added is none, and is ignored."""
+        if listener in self._listeners:
+            self._listeners.discard(listener)
+            self._shown.end(listener.principal)
 
     def end_session(self, session_id: str) -> None:
         """Disconnect the listeners of a session that ended."""
@@ -251,17 +258,18 @@ class Hub:
         outgoing = OutgoingEvent(record.seq, event, tenant, permission, data, subject=subject, api_token=token)
         if table is None or value is None or not table.limited:
             return outgoing
-
-        def member_data(reader: Principal) -> bytes:
-            shown = msgspec.Raw(msgspec.json.encode(shown_to(reader, table)(value)))
-            return msgspec.json.encode(msgspec.structs.replace(event, value=shown))
-
-        return replace(outgoing, member_data=member_data)
+        return replace(outgoing, limited=(table, value))
 
 
 def _data(principal: Principal, events: list[OutgoingEvent]) -> list[bytes]:
     """The frames of the events that this principal may see, as it may see them."""
     return [event.data for event in Batch(events).visible_to(principal).events]
+
+
+def _without_repeats(events: list[OutgoingEvent]) -> list[OutgoingEvent]:
+    """Of the events that only refresh the same pool or tier the last one: all of them would show its current value."""
+    last = {event.event.target: event.seq for event in events if is_refresh(event.event)}
+    return [event for event in events if not is_refresh(event.event) or last[event.event.target] == event.seq]
 
 
 def _leaving(event: OutgoingEvent, before: str | None) -> OutgoingEvent:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from novacron_core.api import pools, tiers, volumes
+from novacron_core.api import pools, stored_events, tiers, volumes
 from novacron_core.api.volumes import VolumeCreate
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
@@ -18,6 +18,7 @@ from tests.support.tenants import add_tenant, member_of
 from tests.support.waiting import until
 
 MIB = 1 << 20
+REFRESHES = ("tier.updated", "pool.updated")
 pytestmark = pytest.mark.usefixtures("red")
 
 
@@ -62,22 +63,49 @@ async def test_event_stream_tells_the_same(server: LiveServer, red: Client) -> N
         assert [each["volumes"] for each in first if each["name"] == "hot"] == [1]
         found = [each for frame in stream.frames for each in frame.get("pools", ()) if each["tier"] == "hot"]
         assert sum(each["volumes"] for each in found) == 1
-        body = VolumeCreate(name="third", size_bytes=16 * MIB)
-        await succeeded(server, await server.admin.call(volumes.CREATE, body=body))
-        assert (await stream.event("tier.updated"))["value"]["volumes"] == 1
+        seen = len(stream.frames)
+        await others_volume_is_counted(server, "third")
         body = VolumeCreate(name="rons-second", size_bytes=8 * MIB)
         await succeeded(server, await red.call(volumes.CREATE, body=body))
-
-        def is_counted(frame: dict[str, Any]) -> bool:
-            return bool(
-                frame["frame"] == "event" and frame["type"] == "tier.updated" and frame["value"]["volumes"] == 2
-            )
-
-        await stream.until(is_counted)
-        pools_told = {
-            f["value"]["volumes"] for f in stream.frames if f["frame"] == "event" and f["type"] == "pool.updated"
+        await stream.until(lambda frame: is_tier_with(frame, 2))
+        counts = {
+            kind: [f["value"]["volumes"] for f in stream.frames[seen:] if f["frame"] == "event" and f["type"] == kind]
+            for kind in REFRESHES
         }
-        assert pools_told <= {0, 1, 2}
+        assert counts["tier.updated"] == [2], "what changed for others alone is no event"
+        assert set(counts["pool.updated"]) <= {2}
+
+
+async def test_missed_and_stored_events_tell_nothing_of_other_tenants(server: LiveServer, red: Client) -> None:
+    """What is sent again is each tier's and pool's last event alone, so that they cannot be counted."""
+    async with open_stream(server) as stream:
+        after = stream.frames[-1]["seq"]
+    for name in ("third", "fourth", "fifth"):
+        await others_volume_is_counted(server, name)
+    async with open_stream(server, f"?after={after}", token=red.credentials.token or "") as stream:
+        await red.call(volumes.CREATE, body=VolumeCreate(name="rons-second", size_bytes=8 * MIB))
+        await stream.event("operation.created")
+        told = [(f["type"], f["target"]["id"]) for f in stream.frames if f.get("type") in REFRESHES]
+        assert told
+        assert len(told) == len(set(told))
+    listed = (await red.call(stored_events.LIST, query=stored_events.EventQuery(page_size=500))).items
+    assert "volume.created" in {event.type for event in listed}
+    assert not {event.type for event in listed}.intersection(REFRESHES)
+    listed = (await server.admin.call(stored_events.LIST, query=stored_events.EventQuery(page_size=500))).items
+    assert "tier.updated" in {event.type for event in listed}
+
+
+async def others_volume_is_counted(server: LiveServer, name: str) -> None:
+    """The default tenant creates a volume of 16 MiB in hot, and the server has told everybody about it."""
+    async with open_stream(server) as everything:
+        before = (await hot(server.admin)).volumes
+        body = VolumeCreate(name=name, size_bytes=16 * MIB)
+        await succeeded(server, await server.admin.call(volumes.CREATE, body=body))
+        await everything.until(lambda frame: is_tier_with(frame, before + 1))
+
+
+def is_tier_with(frame: dict[str, Any], count: int) -> bool:
+    return bool(frame["frame"] == "event" and frame["type"] == "tier.updated" and frame["value"]["volumes"] == count)
 
 
 async def test_volume_that_leaves_the_tenant_is_no_longer_counted(server: LiveServer, red: Client) -> None:
