@@ -1,7 +1,8 @@
-"""Texts compared."""
+"""Texts compared and shortened."""
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 
 
@@ -9,3 +10,11 @@ def shared_beginning(one: str, other: str) -> str:
     """The letters with which both begin."""
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
     return "".join(letter for letter, _ in alike)
+
+
+_PLACES = re.compile(r"(?:^|(?<=[\s'\"=(\[:,]))(?:[a-zA-Z][\w+.-]*://[^\s'\"]+|(?:/[\w.+@~%=,-]*[\w+@~%=-])+/?)")
+
+
+def without_paths(sentence: str) -> str:
+    """The sentence without absolute paths and URLs: where things are on a host is for its administrators."""
+    return _PLACES.sub("…", sentence)

@@ -15,7 +15,7 @@ from novacron_core.api.vms import VM, State, VMCreate
 from novacron_core.api.volumes import VolumeClone, VolumeMove, VolumeResize
 from novacron_core.rules import validation
 from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm, sees_everything
-from novacron_core.values import ages, names, sizes
+from novacron_core.values import ages, names, sizes, texts
 from novacron_core.values.counts import counted
 from novacron_core.values.roles import GRANTS, Permission, Role, allows
 
@@ -207,3 +207,21 @@ def test_name_patterns_match_the_whole_name(pattern: str) -> None:
     for name in ("web-01\n", "web-01\n\n", "\nweb-01", "web\n01", "web-01\r", "web-01\0", "\uff57eb", "web-01/../x\n"):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(name, kind)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        (
+            "cannot create directory '/var/lib/novacron/hot': Permission denied",
+            "cannot create directory '…': Permission denied",
+        ),
+        ("Failed to connect socket to '/run/libvirt/libvirt-sock'.", "Failed to connect socket to '…'."),
+        ("/srv/a.b and (/root), path=/etc/x.", "… and (…), path=…."),
+        ("refused: qemu+ssh://root@h1.example:22/system?x=1", "refused: …"),
+        ("50 MiB/s read/write, 1/2 and/or 16 %/s", "50 MiB/s read/write, 1/2 and/or 16 %/s"),
+        ("", ""),
+    ],
+)
+def test_sentence_without_paths(sentence: str, shown: str) -> None:
+    assert texts.without_paths(sentence) == shown

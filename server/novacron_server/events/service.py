@@ -22,7 +22,7 @@ from novacron_server.events import repository
 from novacron_server.events.repository import Selection
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.subjects import seen_ids
-from novacron_server.stream.batches import families
+from novacron_server.stream.batches import families, without_host_paths
 
 QUICK_S = 1.0
 """What nearly every list takes less than. A search that takes longer is ended, and begins again among the slow ones."""
@@ -67,6 +67,8 @@ class Events:
         )
 
         items, total = await self._search(principal.user_id, chosen, query)
+        if principal.role is not Role.ADMINISTRATOR:
+            items = [without_host_paths(item) for item in items]
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
 
     async def _search(self, user_id: str, chosen: Selection, query: EventQuery) -> tuple[list[StoredEvent], int]:

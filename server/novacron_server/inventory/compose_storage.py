@@ -14,6 +14,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
+from novacron_core.values.texts import without_paths
 from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.inventory.rows import VolumeRow
@@ -181,3 +182,10 @@ def _note(pool: Pool) -> str:
 def _sum(values: Iterable[int | None]) -> int | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
+
+
+def without_pool_path(sentence: str, path: str) -> str:
+    """The sentence without where a pool is on its host."""
+    if path:
+        sentence = sentence.replace(f"its directory {path}", "its directory").replace(path, "its directory")
+    return without_paths(sentence)

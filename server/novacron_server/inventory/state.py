@@ -24,10 +24,11 @@ from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import HIDDEN_VM, Volume
 from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm
+from novacron_core.values.texts import without_paths
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.compose import HostView, KnownDomain, compose_host, compose_vm
-from novacron_server.inventory.compose_storage import RatesOf
+from novacron_server.inventory.compose_storage import RatesOf, without_pool_path
 from novacron_server.inventory.rows import CrashRow, PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.storage_changes import StorageChanges
 from novacron_server.inventory.storage_state import ManagedTier, StorageState
@@ -390,7 +391,12 @@ class _Hosts(_Table):
 
     def member_view(self, reader: Principal) -> Callable[[APIHost], APIHost]:
         """Without its URI: where a host is reached, and as whom, is for administrators."""
-        return lambda value: msgspec.structs.replace(value, uri="", detail=value.detail.replace(value.uri, value.name))
+
+        def shown(value: APIHost) -> APIHost:
+            detail = without_paths(value.detail.replace(value.uri, value.name))
+            return msgspec.structs.replace(value, uri="", detail=detail)
+
+        return shown
 
     def all(self) -> Iterable[Visible]:
         return ((SHARED, host) for host in self._state.hosts())
@@ -427,13 +433,6 @@ class _Volumes(_Table):
             self._state.fold_volume(record)
 
 
-def _without_path(sentence: str, path: str) -> str:
-    """The sentence without where a pool is on its host."""
-    if not path:
-        return sentence
-    return sentence.replace(f"its directory {path}", "its directory").replace(path, "its directory")
-
-
 class _Pools(_Table):
     limited = True
 
@@ -443,7 +442,7 @@ class _Pools(_Table):
         in_pool = Counter((each.host, each.pool) for each in self._seen_volumes(reader))
 
         def shown(value: Pool) -> Pool:
-            problem = _without_path(value.problem, value.path)
+            problem = without_pool_path(value.problem, value.path)
             return msgspec.structs.replace(value, path="", problem=problem, volumes=in_pool[value.host, value.name])
 
         return shown
@@ -471,7 +470,8 @@ class _Tiers(_Table):
         def shown(value: Tier) -> Tier:
             notes = value.notes
             for pool in self._state.storage.pools() if notes else ():
-                notes = [_without_path(note, pool.path) for note in notes]
+                notes = [without_pool_path(note, pool.path) for note in notes]
+            notes = [without_paths(note) for note in notes]
             seen = self._state.storage.tier_of_volumes(value, of_tier[value.name])
             return msgspec.structs.replace(seen, notes=notes)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.api.nouns import VMS, VOLUMES, Nouns
+from novacron_core.api.stored_events import StoredEvent
 from novacron_core.rules.filters.vms import Scoped
-from novacron_core.rules.visibility import Principal, in_scope, may, may_see
+from novacron_core.rules.visibility import SHARED, Principal, in_scope, may, may_see
 from novacron_core.values.roles import Permission, Role
+from novacron_core.values.texts import without_paths
 from novacron_server.http.websocket.protocol import framed
 from novacron_server.inventory.subjects import NEEDED, left_scope
 from novacron_server.inventory.tables import NounTable, shown_to
@@ -106,8 +108,11 @@ class _Reader:
         if _leaves_scope(self._principal, event):
             data = gone_frame(event.event, event.tenant, "it no longer matches the filter of this API token")
             return replace(event, data=data, limited=None)
-        if event.limited is None or self._principal.role is Role.ADMINISTRATOR:
+        if self._principal.role is Role.ADMINISTRATOR:
             return event
+        told = without_host_paths(event.event)
+        if event.limited is None:
+            return event if told is event.event else replace(event, data=msgspec.json.encode(told))
         table, value = event.limited
         view = self._views.get(id(table))
         if view is None:
@@ -115,8 +120,18 @@ class _Reader:
         readable = view(value)
         if self._shown is not None and not self._shown.is_news(self._principal, event.event, readable):
             return None
-        changed = msgspec.structs.replace(event.event, value=msgspec.Raw(msgspec.json.encode(readable)))
+        changed = msgspec.structs.replace(told, value=msgspec.Raw(msgspec.json.encode(readable)))
         return replace(event, data=msgspec.json.encode(changed), limited=None)
+
+
+E = TypeVar("E", api.Event, StoredEvent)
+
+
+def without_host_paths(event: E) -> E:
+    """The event as those read it who are no administrators: where things are on a host of all is not for them."""
+    if event.tenant != SHARED or not (event.note or event.reason):
+        return event
+    return msgspec.structs.replace(event, note=without_paths(event.note), reason=without_paths(event.reason))
 
 
 def _leaves_scope(principal: Principal, event: OutgoingEvent) -> bool:

@@ -9,6 +9,7 @@ from novacron_core import errors
 from novacron_core.api.pools import Pool
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.sizes import size_text
+from novacron_core.values.texts import without_paths
 from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
@@ -38,7 +39,7 @@ def _why_no_pool(host: str, tier: str, pools: Sequence[Pool]) -> str:
     """Why none of a tier's pools on a host can take a volume, as a sentence."""
     if unsupported := next((pool for pool in pools if pool.type not in FILE_POOLS), None):
         return f"{tier} on {host} is a pool of type {unsupported.type}: volumes are put into directories only"
-    problems = [f"{pool.name}: {pool.problem}" for pool in pools if pool.problem]
+    problems = [f"{pool.name}: {without_paths(pool.problem)}" for pool in pools if pool.problem]
     reason = f" ({'; '.join(problems)})" if problems else ""
     return f"{tier} has no active pool on {host}{reason}"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from novacron_core import errors
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
@@ -44,7 +46,7 @@ class VolumeUsers:
         for user in await self.host.disks.users(path, fresh=fresh):
             if user.uuid != vm_id or user.other_use:
                 raise errors.Conflict(self._in_use(name, user))
-            found = user
+            found = msgspec.structs.replace(user, name=self.named(user))
         return found
 
     def require_no_other(self, name: str, users: Iterable[DiskUser], vm_id: str) -> None:
@@ -53,11 +55,14 @@ class VolumeUsers:
             if user.uuid != vm_id:
                 raise errors.Conflict(self._in_use(name, user))
 
+    def named(self, user: DiskUser) -> str:
+        """The name of a VM that uses a file, for those who see it."""
+        vm = self.inventory.state.composed((self.host.host_id, user.uuid))
+        return user.name if self.sees(vm) else "another user's VM"
+
     def _in_use(self, name: str, user: DiskUser) -> str:
         """Who uses a volume, as a sentence."""
-        vm = self.inventory.state.composed((self.host.host_id, user.uuid))
-        shown = self.sees(vm)
-        used_by = user.name if shown else "another user's VM"
+        used_by = self.named(user)
         if user.other_use:
             return f"{name} is in use by {used_by}: it is {user.other_use}"
         return f"{name} is a disk of {used_by}: detach it there first"

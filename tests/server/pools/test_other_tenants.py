@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from novacron_core.api import pools, stored_events, tiers, volumes
 from novacron_core.api.volumes import VolumeCreate
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
+from novacron_server.inventory.change_events import pool_change
 from tests.support.api_tokens import with_token
 from tests.support.event_stream import open_stream
 from tests.support.requests import succeeded, three_pools
@@ -117,3 +119,20 @@ async def test_volume_that_leaves_the_tenant_is_no_longer_counted(server: LiveSe
 
     await until(is_gone)
     assert (await hot(server.admin)).volumes == 2
+
+
+async def test_no_path_of_a_host_reaches_a_member(server: LiveServer, red: Client) -> None:
+    why = "cannot create directory '/srv/secret/hot': Permission denied"
+    pool = next(each for each in (await server.admin.call(pools.LIST)).items if each.tier == "hot")
+    broken = msgspec.structs.replace(pool, active=False, problem=why)
+    server.parts.inventory.state.storage.notes[pool.host, "hot"] = f"h: {why}"
+    red_token = red.credentials.token or ""
+    async with open_stream(server, token=red_token) as told, open_stream(server) as admins:
+        server.parts.inventory.publisher.publish(pool_change(pool, broken))
+        theirs, whole = await told.event("pool.updated"), await admins.event("pool.updated")
+    assert (whole["note"], whole["reason"]) == (why, why)
+    assert (theirs["note"], theirs["reason"]) == ("cannot create directory '…': Permission denied",) * 2
+    assert "/srv" in " ".join((await hot(server.admin)).notes)
+    shown = [await hot(red), (await red.call(stored_events.LIST, query=stored_events.EventQuery())).items]
+    assert "Permission denied" in str(shown)
+    assert "/srv" not in str(shown)

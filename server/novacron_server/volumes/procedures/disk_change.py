@@ -13,6 +13,7 @@ from novacron_server.operations.procedures import Procedure
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.volumes import repository
 from novacron_server.volumes.rows import change_volume
+from novacron_server.volumes.users import VolumeUsers
 
 
 class DiskSteps(Steps, frozen=True):
@@ -44,7 +45,10 @@ class DiskChange(Procedure[DiskSteps]):
         vm_id = users[0].uuid if users else None
         await self._set_vm(volume_id, vm_id)
         await self._refresh(host, vm_id)
-        return f"the volume is a disk of {users[0].name}" if users else "the volume is not attached"
+        if not users:
+            return "the volume is not attached"
+        named = VolumeUsers.for_operation(self._inventory, host, entry.operation).named(users[0])
+        return f"the volume is a disk of {named}"
 
     @staticmethod
     async def _facts(host: LibvirtHost, steps: DiskSteps) -> VolumeFacts:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from novacron_core import errors
+from novacron_core.api.operations import Operation
 from novacron_core.api.vms import State
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.sizes import size_text
@@ -216,10 +217,11 @@ class MoveVolume(Procedure[MoveSteps]):
         await self._see_copy(host)
         # If the VM was started on the old copy outside NovaCron, that copy is current, and the new one is removed.
         if users := await host.disks.users(move.from_path):
-            raise errors.Conflict(f"{users[0].name} was started during the move: its disk was not moved")
+            named = VolumeUsers.for_operation(self._inventory, host, context.operation).named(users[0])
+            raise errors.Conflict(f"{named} was started during the move: its disk was not moved")
         await self._set_row(move, move.to_pool, move.tier)
         await failpoint("volume.move:told")
-        if postponed := await self._remove_old(context.id, host, move):
+        if postponed := await self._remove_old(context.operation, host, move):
             await context.report_step(postponed)
         await failpoint("volume.move:dropped")
         await self._refresh(host, user.uuid if user else None)
@@ -233,19 +235,20 @@ class MoveVolume(Procedure[MoveSteps]):
         seq = await change_volume(self._group_commit, move.volume_id, "volume.moved", pool=pool, tier=tier)
         await self._inventory.barrier(seq)  # otherwise the volume would be shown as unmanaged
 
-    async def _remove_old(self, operation_id: str, host: LibvirtHost, move: Move) -> str:
+    async def _remove_old(self, operation: Operation, host: LibvirtHost, move: Move) -> str:
         """Remove the old copy. Returns a sentence if that must wait. Raises Conflict when the old copy must be kept."""
         if await host.storage.read_volume(move.to_pool, move.name) is None:
             raise errors.Conflict("the new copy is not visible in its pool: the old copy was kept")
         if users := await host.disks.users(move.from_path, fresh=True):
-            raise errors.Conflict(f"{users[0].name} still uses the old copy: it was not deleted")
+            named = VolumeUsers.for_operation(self._inventory, host, operation).named(users[0])
+            raise errors.Conflict(f"{named} still uses the old copy: it was not deleted")
         try:
             await host.storage.delete_volume(move.from_pool, move.name)
         except errors.HostUnavailable:
             raise
         except errors.NovaCronError as e:  # the move is done: what cannot be tidied now is tidied later
             old = CopyRecord(pool=move.from_pool, name=move.name, path=move.from_path, inode=move.from_inode)
-            return await self._leftovers.remove_later(operation_id, old, e)
+            return await self._leftovers.remove_later(operation.id, old, e)
         return ""
 
     async def _refresh(self, host: LibvirtHost, vm_id: str | None) -> None:
@@ -283,7 +286,7 @@ class MoveVolume(Procedure[MoveSteps]):
             for user in users:
                 await host.disks.switch(user.uuid, move.from_path, move.to_path)
             await self._set_row(move, move.to_pool, move.tier)
-            postponed = await self._remove_old(entry.operation.id, host, move)
+            postponed = await self._remove_old(entry.operation, host, move)
             await self._refresh(host, vm_id)
             return CompletedAnyway(f"the volume is in {move.tier}, and {postponed or 'the old copy was deleted'}")
         for user in users:
