@@ -38,9 +38,15 @@ def refuse(wrong: dict[str, str | None]) -> None:
         raise ValidationFailed(fields[0].message, fields=fields)
 
 
+MAX_MEMBERS = 1_000
+"""Of a tenant: an owner makes accounts without asking an administrator, and each is a row and a password to hash."""
+
+
 async def insert_account(conn: Connection, user: User, password_hash: str) -> None:
     """Insert an account with its membership. Raises Conflict for a name that is taken: by an account, or by what a
-    former user of this name still owns, which a new one must not inherit."""
+    former user of this name still owns, which a new one must not inherit; and for a tenant with MAX_MEMBERS."""
+    if await repository.lock_and_count_members(conn, user.tenant) >= MAX_MEMBERS:
+        raise Conflict(f"{user.tenant} has {MAX_MEMBERS:,} members, the most that a tenant may have")
     inherits = await repository.owns_anything(conn, user.username)
     if inherits or not await repository.add_account(conn, user, password_hash):
         taken = "This user name is taken. Choose another one."

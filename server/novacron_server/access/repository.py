@@ -99,6 +99,12 @@ async def lock_and_count_accounts(conn: AsyncConnection) -> int:
     return await count_accounts(conn)
 
 
+async def lock_and_count_members(conn: AsyncConnection, tenant: str) -> int:
+    """The number of a tenant's members; a lock keeps others from adding one before this transaction ends."""
+    await conn.execute(select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True))
+    return int((await conn.execute(select(func.count()).select_from(m).where(m.c.tenant == tenant))).scalar_one())
+
+
 async def count_accounts(conn: AsyncConnection) -> int:
     return int((await conn.execute(select(func.count()).select_from(users))).scalar_one())
 

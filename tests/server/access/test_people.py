@@ -13,6 +13,7 @@ from novacron_core.api.tenants import TenantChange, TenantCreate
 from novacron_core.errors import Conflict, Forbidden, NotFound, NovaCronError, Unauthenticated, ValidationFailed
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
+from novacron_server.access import new_accounts
 from novacron_server.database.transactions import Database
 from tests.support.access import (
     PASSWORD,
@@ -131,6 +132,20 @@ async def test_accounts_are_created_in_the_own_tenant_and_by_administrators_in_a
     ):
         with pytest.raises(error):
             await ready_access.people.create(two.ada, wrong)
+
+
+async def test_owner_makes_no_more_accounts_than_a_tenant_may_have(
+    ready_access: AccessUnderTest, two: TwoTenants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_accounts, "MAX_MEMBERS", 4)
+    made = await asyncio.gather(
+        *(ready_access.people.create(two.rita, PersonCreate(username=f"r{n}", password=PASSWORD)) for n in range(8)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(each, Person) for each in made) == 2
+    refused = {str(each) for each in made if not isinstance(each, Person)}
+    assert refused == {"red has 4 members, the most that a tenant may have"}
+    await ready_access.people.create(two.bo, PersonCreate(username="b1", password=PASSWORD))
 
 
 async def test_disabled_account_is_out_at_once_and_comes_back_when_enabled(
