@@ -51,7 +51,7 @@ async def hand_over(context: ActionContext, vms: Sequence[VM]) -> None:
         session.changed()
 
     intro = [
-        *_what_goes(vms),
+        *_what_goes(context, vms),
         [Piece("The new owner controls it. In another tenant its quota counts, and this one no longer "
                "sees it.", "quiet")],
     ]  # fmt: skip
@@ -87,7 +87,7 @@ def _adopt_form(
         "owner": owner_field(recipients, "Owner", user.username, advice="A member of the tenant"),
     }
     intro = [
-        *_what_goes(vms),
+        *_what_goes(context, vms),
         [Piece("NovaCron manages it from then on: members of the tenant see and change it, and its quota counts.", "quiet")],
     ]  # fmt: skip
     return Form(f"Adopt {_named(vms)}", fields, "Adopt", submit, intro)
@@ -99,7 +99,7 @@ async def release(context: ActionContext, vms: Sequence[VM]) -> None:
         return
     many = len(vms) > MANY
     lines = [
-        *_what_goes(vms),
+        *_what_goes(context, vms),
         [Piece("")],
         [Piece("It and its disks stay as they are, but belong to nobody: only administrators see them then.")],
         [Piece("Its tags, owner and tenant are forgotten.")],
@@ -148,8 +148,8 @@ def _named(vms: Sequence[VM]) -> str:
     return one_line(vms[0].name) if len(vms) == 1 else counted(len(vms), "VM")
 
 
-def _what_goes(vms: Sequence[VM]) -> Lines:
-    """The VMs, and the disks that go with them."""
+def _what_goes(context: ActionContext, vms: Sequence[VM]) -> Lines:
+    """The VMs, and the disks and boot files that go with them."""
     names = ", ".join(one_line(vm.name) for vm in vms[:_NAMED])
     more = f" and {len(vms) - _NAMED:,} more" if len(vms) > _NAMED else ""
     disks = [disk for vm in vms for disk in vm.disks if disk.device == "disk" and not disk.read_only]
@@ -160,4 +160,14 @@ def _what_goes(vms: Sequence[VM]) -> Lines:
         sources = ", ".join(one_line(disk.source or disk.target) for disk in disks[:_NAMED])
         rest = f" and {len(disks) - _NAMED:,} more" if len(disks) > _NAMED else ""
         lines.append([Piece(f"{counted(len(disks), 'disk')} with it: ", "quiet"), Piece(f"{sources}{rest}")])
+    managed = {(vm.host, vm.id, vm.tenant) for vm in vms if not vm.unmanaged}
+    boot = [
+        volume.name
+        for volume in context.session.store.volumes.values()
+        if volume.role in ("kernel", "initrd") and (volume.host, volume.vm, volume.tenant) in managed
+    ]
+    if boot:
+        rest = f" and {len(boot) - _NAMED:,} more" if len(boot) > _NAMED else ""
+        named = ", ".join(map(one_line, sorted(boot)[:_NAMED]))
+        lines.append([Piece(f"{counted(len(boot), 'boot file')} with it: ", "quiet"), Piece(f"{named}{rest}")])
     return lines

@@ -17,7 +17,7 @@ from novacron_tui.app import Console
 from novacron_tui.widgets.confirm import Confirm
 from novacron_tui.widgets.form import Form
 from tests.support.console.looking import answer, line_text, loaded, react, text, to, until
-from tests.support.console.storage_world import stored, volumes
+from tests.support.console.storage_world import stored, volume, volumes
 from tests.support.console.wire import Stream, Wire, console, ok, refuse
 from tests.support.console.world import ADMIN, NOW, VIEWER, fleet, inventory, live, operation
 
@@ -58,7 +58,14 @@ def owned() -> list[VM]:
 
 
 def opened(made: Wire) -> Console:
-    return console(made, Stream(live(), inventory(owned())))
+    first, vms = inventory(owned()), owned()
+    boot = {"host": vms[0].host, "vm": vms[0].id, "owner": "eve"}
+    first.things["volumes"] = [
+        volume("web-01-kernel", 1, role="kernel", **boot),
+        volume("web-01-initrd", 2, role="initrd", **boot),
+        volume("hidden-kernel", 3, role="kernel", **boot | {"tenant": "red"}),
+    ]
+    return console(made, Stream(live(), first))
 
 
 def accepted(kind: str, vm: VM) -> Any:
@@ -97,6 +104,7 @@ async def test_vm_is_handed_over_with_its_disks_named_and_the_name_completed() -
             "2 disks with it",
             "hot/web-01.qcow2",
             "cold/data.qcow2",
+            "2 boot files with it: web-01-initrd, web-01-kernel",
         ):
             assert word in shown, word
         await pilot.press("b")
