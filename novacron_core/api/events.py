@@ -77,6 +77,17 @@ class InventoryFrame(Frame, frozen=True):
         return self.things.get(noun.list_field, [])
 
 
+class ValuesFrame(Frame, frozen=True):
+    """All objects of some nouns that this reader may see, as they are now: they replace those of these nouns that were
+    known before. It follows the missed events where those that only refresh such objects are left out.
+
+    `things` and `unreadable` are as in an inventory. It has no sequence number.
+    """
+
+    things: dict[str, list[Any]] = {}
+    unreadable: int = 0
+
+
 class Event(Frame, frozen=True):
     """A change of its target. `unlogged`: the database is unavailable, so the event has no number of its own; `seq` is
     the last assigned one, and the change is published again with its own number when the database is back."""
@@ -157,6 +168,7 @@ class ProblemFrame(Frame, frozen=True):
 ServerFrame = (
     Hello
     | InventoryFrame
+    | ValuesFrame
     | Event
     | SamplesFrame
     | GoneFrame
@@ -181,6 +193,11 @@ def inventory_text(seq: int, part: int, last: bool, things: Mapping[str, Any]) -
     return msgspec.json.encode({"frame": "inventory", "seq": seq, "part": part, "last": last, **things})
 
 
+def values_text(things: Mapping[str, Any]) -> bytes:
+    """A values frame as it is on the wire."""
+    return msgspec.json.encode({"frame": "values", **things})
+
+
 def decode_frame(text: str | bytes, nouns: Nouns = NOUNS) -> ServerFrame | None:
     """A frame, None for a kind of frame that this version does not know.
 
@@ -190,18 +207,23 @@ def decode_frame(text: str | bytes, nouns: Nouns = NOUNS) -> ServerFrame | None:
     """
     raw = text.encode() if isinstance(text, str) else text
     if raw.startswith(_INVENTORY):
-        return _decode_inventory(raw, nouns)
+        return _decode_things(raw, InventoryFrame, nouns)
     try:
         frame: ServerFrame = _FRAME.decode(raw)
     except msgspec.ValidationError as e:
         if "Invalid value" in str(e) and "$.frame" in str(e):
             return None
         raise
-    return _decode_inventory(raw, nouns) if isinstance(frame, InventoryFrame) else frame
+    if isinstance(frame, InventoryFrame):
+        return _decode_things(raw, InventoryFrame, nouns)
+    return _decode_things(raw, ValuesFrame, nouns) if isinstance(frame, ValuesFrame) else frame
 
 
-def _decode_inventory(raw: bytes, nouns: Nouns) -> InventoryFrame:
-    head = msgspec.json.decode(raw, type=InventoryFrame)
+ThingsFrame = TypeVar("ThingsFrame", InventoryFrame, ValuesFrame)
+
+
+def _decode_things(raw: bytes, kind: type[ThingsFrame], nouns: Nouns) -> ThingsFrame:
+    head = msgspec.json.decode(raw, type=kind)
     things: dict[str, list[Any]] = {}
     unreadable = 0
     for field, value in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items():

@@ -53,6 +53,7 @@ Update = (
     Connected
     | Disconnected
     | events.InventoryFrame
+    | events.ValuesFrame
     | events.Event
     | events.SamplesFrame
     | events.GoneFrame
@@ -219,9 +220,7 @@ async def _frames(client: Client, socket: WatchedConnection) -> AsyncIterator[Up
             yield Connected(_checked(frame))
         elif isinstance(frame, events.ProblemFrame):
             raise errors.from_problem(frame.problem)
-        elif isinstance(
-            frame, events.InventoryFrame | events.Event | events.SamplesFrame | events.GoneFrame | events.Heartbeat
-        ):
+        elif frame is not None and not isinstance(frame, events.Pong | events.Subscribed | events.Unsubscribed):
             yield frame
 
 

@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from novacron_core.api.events import HEARTBEAT_S, Event, GoneFrame, Heartbeat, Hello, InventoryFrame, SamplesFrame
+from novacron_core.api.events import (
+    HEARTBEAT_S,
+    Event,
+    GoneFrame,
+    Heartbeat,
+    Hello,
+    InventoryFrame,
+    SamplesFrame,
+    ValuesFrame,
+)
 from novacron_core.api.hosts import Host
 from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Noun, Nouns
 from novacron_core.api.operations import Operation
@@ -204,7 +213,7 @@ class Store:
         self._parts.clear()
         self._set_connection(connected=False, reason=reason, retry_s=retry_s)
 
-    def apply(self, frame: InventoryFrame | Event | SamplesFrame | GoneFrame | Heartbeat) -> bool:
+    def apply(self, frame: InventoryFrame | ValuesFrame | Event | SamplesFrame | GoneFrame | Heartbeat) -> bool:
         """Apply a frame; True when the state changed."""
         self.received_at = self._local()
         if isinstance(frame, InventoryFrame):
@@ -214,6 +223,8 @@ class Store:
         if isinstance(frame, SamplesFrame):
             self.samples.apply(frame)
             return True
+        if isinstance(frame, ValuesFrame):
+            return self._replace_nouns(frame)
         if isinstance(frame, GoneFrame):
             self._complete = False
             self.version += 1
@@ -264,6 +275,17 @@ class Store:
         for part in parts:
             for vm in part.of(VMS):
                 self._put_vm(vm)
+
+    def _replace_nouns(self, frame: ValuesFrame) -> bool:
+        """Replace the objects of the nouns that the frame has; never VMs, which have tables of their own."""
+        for noun in self.nouns:
+            if noun.list_field in frame.things and noun.type != VMS.type:
+                table = self._tables[noun.type]
+                table.clear()
+                table.update({noun.key(thing): thing for thing in frame.things[noun.list_field]})
+        self._complete = self._complete and not frame.unreadable
+        self.version += 1
+        return True
 
     def _apply_event(self, event: Event) -> bool:
         # An unlogged event repeats the last sequence number, but its value is new.

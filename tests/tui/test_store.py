@@ -5,11 +5,21 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from novacron_core.api.events import Event, GoneFrame, Heartbeat, InventoryFrame, decode_frame, encode_inventory
+from novacron_core.api.events import (
+    Event,
+    GoneFrame,
+    Heartbeat,
+    InventoryFrame,
+    ValuesFrame,
+    decode_frame,
+    encode_inventory,
+    values_text,
+)
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState, Target
 from novacron_core.api.vms import VM, State
 from novacron_tui.connection.store import MAX_OPERATIONS, ConnectionState, Store, key_of
+from tests.support.console.storage_world import pool
 from tests.support.console.world import (
     HOST_ID,
     NOW,
@@ -47,6 +57,20 @@ def test_parts_replace_everything_at_once_on_the_last(store: Store) -> None:
     assert store.apply(msgspec.structs.replace(inventory([second], [], seq=30), part=1)) is True
     assert set(store.vms) == {key_of(first), key_of(second)}
     assert store.seq == 30
+
+
+def test_values_replace_those_of_their_nouns_alone(store: Store) -> None:
+    first, second = pool("hot"), pool("warm")
+    raw = values_text({"pools": [first, second], "tiers": [], "unknown": [1]})
+    frame = decode_frame(raw)
+    assert isinstance(frame, ValuesFrame)
+    assert store.apply(frame) is True
+    assert list(store.pools.values()) == [first, second]
+    assert isinstance(only := decode_frame(values_text({"pools": [second, {"id": 7}]})), ValuesFrame)
+    assert (only.unreadable, store.apply(only)) == (1, True)
+    assert list(store.pools.values()) == [second]
+    assert len(store.vms) == len(fleet())
+    assert store.seq == 10
 
 
 def test_parts_of_a_broken_inventory_are_forgotten(store: Store) -> None:

@@ -31,6 +31,7 @@ _SLICE = 16 * 1024
 _LINGER_S = 1.0
 """How long what a refused client still sends is read and thrown away."""
 SMALL_BODY_BYTES = 1024 * 1024
+_PART_BYTES = 64 * 1024
 _REASONS = {400: "Bad Request", 408: "Request Timeout", 414: "URI Too Long", 431: "Request Header Fields Too Large"}
 _log = structlog.get_logger("access")
 
@@ -86,7 +87,8 @@ class Connections:
     head_s: float = 10.0
     """Seconds for a complete head, and between requests."""
     body_s: float = 30.0
-    """Seconds for a body of at most SMALL_BODY_BYTES, and between two parts of a larger one."""
+    """Seconds for a body of at most SMALL_BODY_BYTES, for each further 64 KiB, and for the rest of a body that was
+    answered before its end."""
     peers: tuple[IPv4Network | IPv6Network, ...] = ()
     """The networks that connections may come from; empty for any. Behind a proxy, only it may speak plain HTTP to us."""
     _open: set[Connection] = field(default_factory=set)
@@ -153,7 +155,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._handshake = handshake
         self._address = ""
         self._in_head, self._in_body = True, False
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._body_bytes = self._next_part = 0
         self._large = False
         self._due = 0
         """How many requests are to be answered before a refusal may be written."""
@@ -230,7 +232,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
             raise ValueError("one Host header is required")  # RFC 9112, 3.2
         self._in_head, self._head_bytes = False, 0
-        self._in_body, self._body_bytes = True, 0
+        self._in_body, self._body_bytes, self._next_part = True, 0, 0
         self._limits.serve(self)
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
         self._large = not length.isdigit() or int(length[:12]) > SMALL_BODY_BYTES
@@ -242,12 +244,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
         self._body_bytes += len(body)
-        if self._large or self._body_bytes > SMALL_BODY_BYTES:
+        # A large body has time for each part of it, as long as somebody reads it.
+        if self._due and (self._large or self._body_bytes > SMALL_BODY_BYTES) and self._body_bytes >= self._next_part:
+            self._next_part = self._body_bytes + _PART_BYTES
             self._set_deadline(self._limits.body_s)
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        self._set_deadline(None)
+        self._set_deadline(None if self._due else self._limits.head_s)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -257,9 +261,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if self._refused:
             self._write_refusal()
+            return
+        if self._in_body:  # the rest of it is nobody's
+            self._set_deadline(self._limits.body_s)
         elif self._deadline is None:  # uvicorn's own timer ends with any byte, also with one that starts no request
             self._set_deadline(self._limits.head_s)
-            self._limits.rest(self, self._address)
+        self._limits.rest(self, self._address)
 
     # -- refusals --------------------------------------------------------------------------------------------------
 

@@ -149,11 +149,15 @@ class Hub:
             listener.offer(batch)
 
     def frames_after(self, principal: Principal, after: int) -> list[bytes] | None:
-        """The frames after a number that this principal may see; None if they are no longer (or not yet) available."""
+        """The frames after a number that this principal may see; None if they are no longer (or not yet) available.
+
+        Those that only refresh a pool or tier are not among them for who is no administrator, because they may have come
+        from what he does not see: he needs the current values of all.
+        """
         if after < self._floor or after > self.state.seq:
             return None
         missed = [event for event in self._recent if event.seq > after]
-        return _data(principal, missed if principal.role is Role.ADMINISTRATOR else _without_repeats(missed))
+        return _data(principal, _told_to(principal, missed))
 
     def publish_unlogged(self, drafts: Iterable[EventDraft]) -> None:
         """Send events that cannot be numbered now; the same drafts arrive later, numbered, through `fold`."""
@@ -166,7 +170,7 @@ class Hub:
     def unlogged(self, principal: Principal) -> list[bytes]:
         """The events sent without a number that still have none, with current values: for a listener that resumes."""
         outgoing = [self._compose(_unnumbered(d, self.state.seq), unlogged=True) for d in self._unlogged.values()]
-        return _data(principal, outgoing)
+        return _data(principal, _told_to(principal, outgoing))
 
     def set_database_down(self, since: datetime | None) -> None:
         """Set since when the database is unavailable (None: it is back), and notify every listener immediately."""
@@ -266,10 +270,10 @@ def _data(principal: Principal, events: list[OutgoingEvent]) -> list[bytes]:
     return [event.data for event in Batch(events).visible_to(principal).events]
 
 
-def _without_repeats(events: list[OutgoingEvent]) -> list[OutgoingEvent]:
-    """Of the events that only refresh the same pool or tier the last one: all of them would show its current value."""
-    last = {event.event.target: event.seq for event in events if is_refresh(event.event)}
-    return [event for event in events if not is_refresh(event.event) or last[event.event.target] == event.seq]
+def _told_to(principal: Principal, missed: list[OutgoingEvent]) -> list[OutgoingEvent]:
+    if principal.role is Role.ADMINISTRATOR:
+        return missed
+    return [event for event in missed if not is_refresh(event.event)]
 
 
 def _leaving(event: OutgoingEvent, before: str | None) -> OutgoingEvent:

@@ -27,6 +27,13 @@ class _Audience:
     values: dict[tuple[str, str], Any] = field(default_factory=dict)
     """By type and id."""
 
+    def show(self, key: tuple[str, str], value: Any, *, first: bool) -> None:
+        """One more reader sees this value. If the others were shown another one, the next event is news for all."""
+        if first:
+            self.values[key] = value
+        elif key in self.values and _DIFFERS[key[0]](self.values[key], value):
+            del self.values[key]
+
 
 class ShownStorage:
     """What each audience with an open stream was shown last."""
@@ -41,12 +48,11 @@ class ShownStorage:
             return
         audience = self._audiences.setdefault(principal.audience, _Audience())
         audience.listeners += 1
-        if audience.listeners > 1:
-            return
         for noun in (POOLS, TIERS):
             table = self._tables[noun.type]
             shown = shown_to(principal, table)
-            audience.values |= {(noun.type, str(noun.key(value))): shown(value) for _, value in table.all()}
+            for _, value in table.all():
+                audience.show((noun.type, str(noun.key(value))), shown(value), first=audience.listeners == 1)
 
     def end(self, principal: Principal) -> None:
         """A stream has ended."""

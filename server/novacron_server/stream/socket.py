@@ -15,13 +15,15 @@ from litestar.handlers import WebsocketRouteHandler
 
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events as api
+from novacron_core.api.nouns import POOLS, TIERS
 from novacron_core.rules.filters.language import FilterError
+from novacron_core.values.roles import Role
 from novacron_server.http import decoding
 from novacron_server.http.websocket.gateway import Admitted, WebSocketGateway
 from novacron_server.http.websocket.inbox import Inbox, InboxLimits, Socket
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.stream.hub import Hub, Listener
-from novacron_server.stream.inventory_frames import inventory_frames
+from novacron_server.stream.inventory_frames import inventory_frames, values_frame
 from novacron_server.stream.samples import SampleStreamer
 
 LIMITS = InboxLimits(messages_per_minute=300, max_bytes=api.MAX_CLIENT_FRAME_BYTES)
@@ -98,6 +100,8 @@ class Stream:
         missed = None if after is None else self._hub.frames_after(listener.principal, after)
         if missed is not None:
             frames += [*missed, *self._hub.unlogged(listener.principal)]
+            if listener.principal.role is not Role.ADMINISTRATOR:
+                frames.append(values_frame(self._inventory, listener.principal, (POOLS, TIERS)))
         else:
             if after is not None:
                 frames.append(msgspec.json.encode(api.GoneFrame(after=after)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import resource
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import uvicorn
 from structlog.testing import capture_logs
 
 from novacron_server.http import protocol
@@ -162,6 +164,46 @@ async def test_idle_sockets_of_one_address_do_not_keep_the_owner_out(short: None
         assert (await owner.get("/livez")).status_code == 200
         for _, writer in idle:
             writer.close()
+
+
+async def test_rest_of_a_body_that_was_answered_does_not_hold_the_connection(short: None, server: LiveServer) -> None:
+    async with connection(server) as (reader, writer):
+        writer.write(b"POST /nope HTTP/1.1\r\n" + HOST + b"Content-Length: 900000000\r\n\r\n{")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+        dripped = 0
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"x")
+                await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await reader.read()
+                dripped += 1
+                assert dripped < 100, "each byte gives it more time"
+
+
+@pytest.mark.parametrize("more", [b"G", b"POST /nope HTTP/1.1\r\n" + HOST + b"Content-Length: 900000000\r\n\r\n{"])
+async def test_connections_that_send_part_of_a_request_count_as_idle_once_answered(
+    monkeypatch: pytest.MonkeyPatch, server: LiveServer, more: bytes
+) -> None:
+    url, limit = httpx.URL(server.url), 5
+    for found in gc.get_objects():  # so that no time is over meanwhile
+        if isinstance(found, Connections):
+            for name, value in {"idle_per_address": limit, "head_s": 600, "body_s": 600}.items():
+                monkeypatch.setattr(found, name, value)
+        elif isinstance(found, uvicorn.Config):
+            monkeypatch.setattr(found, "timeout_keep_alive", 600)
+    opened = []
+    for _ in range(3 * limit):
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n" + more)
+        opened.append((reader, writer))
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+    gone = await asyncio.gather(*(closed(reader) for reader, _ in opened[: 2 * limit]), return_exceptions=True)
+    assert not [each for each in gone if isinstance(each, TimeoutError)], "they are closed before their time is over"
+    for _, writer in opened:
+        writer.close()
 
 
 async def test_a_thousand_idle_sockets_of_one_address_leave_the_owner_served(server: LiveServer) -> None:
