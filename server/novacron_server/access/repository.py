@@ -202,9 +202,9 @@ async def set_membership(
 
     `gains_rights`: no session that has begun until now is usable in this tenant any more, also one that comes back to it.
     """
-    row = insert(m).values(user_id=user_id, tenant=tenant, role=str(role))
     gained = {"gained_at": func.clock_timestamp()} if gains_rights else {}
     changed = {"role": str(role), **gained}
+    row = insert(m).values(user_id=user_id, tenant=tenant, **changed)
     await conn.execute(row.on_conflict_do_update(index_elements=[m.c.user_id, m.c.tenant], set_=changed))
     await conn.execute(update(users).where(users.c.id == user_id, users.c.tenant.is_(None)).values(tenant=tenant))
 

@@ -74,6 +74,7 @@ async def test_owner_does_not_learn_from_which_tenant_somebody_comes(server: Liv
     wilma = await person(server, "wilma", "blue", Role.VIEWER)
     wilmas = (await wilma.call(access.VALIDATE)).user.id
     await server.admin.call(people.SET_ROLE, body=people.MemberRole(role=Role.VIEWER), tenant="red", user_id=wilmas)
+    await wilma.sign_in("wilma", PASSWORD)
     async with open_stream(server, token=rita.credentials.token or "") as stream:
         await wilma.call(access.SWITCH_TENANT, body=access.SwitchTenant(tenant="red"))
         told = await stream.event("access.tenant_switched")

@@ -102,6 +102,8 @@ async def test_open_stream_ends_within_two_seconds_of_a_change_of_access(
     if change == "switch":
         role = people.MemberRole(role=Role.VIEWER)
         await server.admin.call(people.SET_ROLE, body=role, tenant="blue", user_id=user_id)
+        await vic.sign_in("vic", PASSWORD)
+        token = vic.credentials.token
     if change == "reset":
         code = (await owners["rita"].call(people.CREATE_RESET_CODE, user_id=user_id)).code
     async with open_stream(server, token=token) as stream:

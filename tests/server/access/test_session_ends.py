@@ -122,6 +122,23 @@ async def test_session_that_was_elsewhere_when_a_role_gained_rights_cannot_use_t
     assert (await ready_access.principal("bob")).role is Role.OPERATOR
 
 
+async def test_removed_and_added_again_with_more_rights_a_session_of_before_does_not_get_them(
+    ready_access: AccessUnderTest,
+) -> None:
+    ada = await ready_access.principal()
+    await ready_access.tenants.create(ada, TenantCreate(id="red"))
+    bob = (await bob_of(ready_access, Role.VIEWER))[1]
+    await ready_access.people.set_role(ada, "red", bob.user_id, Role.VIEWER)
+    issued = await ready_access.login("bob")
+    await ready_access.people.remove_member(ada, "default", bob.user_id)
+    await ready_access.people.set_role(ada, "default", bob.user_id, Role.OWNER)
+    moved = await ready_access.access.refresh(Refresh(refresh_token=issued.refresh_token))
+    old = await ready_access.access.authenticate(moved.token)
+    assert old.tenant == "red"
+    with pytest.raises(Forbidden, match="Sign in again"):
+        await ready_access.access.switch_tenant(old, "default")
+
+
 async def test_role_that_comes_back_revives_no_token(ready_access: AccessUnderTest) -> None:
     ada = await ready_access.principal()
     token, bob = await bob_of(ready_access, Role.OPERATOR)

@@ -168,7 +168,9 @@ class People:
         """Give a person a role in a tenant. Only an administrator makes somebody a member without an invitation.
 
         A session there goes on with fewer rights. It ends when the role has more, as API tokens do: what was begun, or
-        stolen, as a viewer never becomes an operator's. Raises NotFound, ValidationFailed for a role that no member has.
+        stolen, as a viewer never becomes an operator's. Nor does a session of before enter a tenant that is new to it.
+
+        Raises NotFound, ValidationFailed for a role that no member has.
         """
         require_tenant(principal, tenant)
         check_role(role)
@@ -180,12 +182,12 @@ class People:
             before = next((each.role for each in person.memberships if each.tenant == tenant), None)
             if before is role:
                 return await _view(conn, principal, person.id), []
-            gains = before is not None and gains_rights(before, role) and not person.administrator
+            gains = not person.administrator and (before is None or gains_rights(before, role))
             await accounts.set_membership(conn, person.id, tenant, role, gains_rights=gains)
             kind = "access.role_changed" if before else "access.member_added"
             event = _event(person, kind, principal, tenant=tenant, before=before, after=role, priority=Priority.HIGH)
             await append(conn, [event])
-            if gains:
+            if gains and before is not None:
                 ended = await accounts.revoke_all_sessions(conn, person.id, tenant=tenant)
                 ended += await accounts.revoke_api_tokens(conn, person.id, tenant)
             else:
