@@ -218,6 +218,8 @@ def test_name_patterns_match_the_whole_name(pattern: str) -> None:
         ),
         ("Failed to connect socket to '/run/libvirt/libvirt-sock'.", "Failed to connect socket to '…'."),
         ("/srv/a.b and (/root), path=/etc/x.", "… and (…), path=…."),
+        ("open '/srv/my images/a b.raw' or \"/x y\": no", "open '…' or \"…\": no"),
+        ("virsh a;/srv/x|/srv/y {/srv/z} `/a/b` //srv/w", "virsh a;…|… {…} `…` …"),
         ("refused: qemu+ssh://root@h1.example:22/system?x=1", "refused: …"),
         ("50 MiB/s read/write, 1/2 and/or 16 %/s", "50 MiB/s read/write, 1/2 and/or 16 %/s"),
         ("", ""),

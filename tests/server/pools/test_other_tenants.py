@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from novacron_core.api import pools, stored_events, tiers, volumes
+from novacron_core.api import hosts, pools, stored_events, tiers, usage, vms, volumes
+from novacron_core.api.hosts import HostStatus
 from novacron_core.api.volumes import VolumeCreate
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from novacron_server.inventory.change_events import pool_change, pool_refreshed
 from tests.support.api_tokens import with_token
 from tests.support.event_stream import open_stream
-from tests.support.requests import succeeded, three_pools
+from tests.support.images import add_image
+from tests.support.requests import succeeded, three_pools, vm_request
 from tests.support.server import LiveServer
 from tests.support.tenants import add_tenant, member_of
 from tests.support.waiting import until
@@ -154,3 +157,15 @@ async def test_no_path_of_a_host_reaches_a_member(server: LiveServer, red: Clien
     shown = [await hot(red), (await red.call(stored_events.LIST, query=stored_events.EventQuery())).items]
     assert "Permission denied" in str(shown)
     assert "/srv" not in str(shown)
+
+
+async def test_no_path_of_a_lost_host_reaches_a_member(server: LiveServer, red: Client) -> None:
+    add_image(server.data_dir)
+    await succeeded(server, await red.call(vms.CREATE, body=vm_request("x1")))
+    state = server.parts.inventory.state
+    view = next(iter(state.views.values()))
+    state.set_view(replace(view, status=HostStatus.DOWN, detail="cannot connect to '/srv/secret dir/sock': refused"))
+    shown = [(await red.call(vms.LIST)).items, await red.call(usage.NOW), (await red.call(hosts.LIST)).items]
+    assert all("cannot connect to '…': refused" in str(each) for each in shown), shown
+    assert "secret" not in str(shown)
+    assert "/srv/secret dir/sock" in str((await server.admin.call(hosts.LIST)).items)
