@@ -33,7 +33,7 @@ def measure() -> Iterator[Figure]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     with (
-        server("--hypervisor", "test:///default") as ours,
+        server("--hypervisor", "test:///default", "--sockets-per-session", "5000") as ours,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         yield from runner.run(_run(ours, seconds))
