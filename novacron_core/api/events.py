@@ -214,12 +214,10 @@ def decode_frame(text: str | bytes, nouns: Nouns = NOUNS) -> ServerFrame | None:
         if "Invalid value" in str(e) and "$.frame" in str(e):
             return None
         raise
-    if isinstance(frame, InventoryFrame):
-        return _decode_things(raw, InventoryFrame, nouns)
-    return _decode_things(raw, ValuesFrame, nouns) if isinstance(frame, ValuesFrame) else frame
+    return _decode_things(raw, type(frame), nouns) if isinstance(frame, InventoryFrame | ValuesFrame) else frame
 
 
-ThingsFrame = TypeVar("ThingsFrame", InventoryFrame, ValuesFrame)
+ThingsFrame = TypeVar("ThingsFrame", bound=InventoryFrame | ValuesFrame)
 
 
 def _decode_things(raw: bytes, kind: type[ThingsFrame], nouns: Nouns) -> ThingsFrame:

@@ -267,8 +267,7 @@ class Store:
         for noun in self.nouns:
             things = [thing for part in parts for thing in part.of(noun)]
             if noun.type != VMS.type:
-                self._tables[noun.type].clear()
-                self._tables[noun.type].update({noun.key(thing): thing for thing in things})
+                self._fill(noun, things)
         self._busy = {op.target.id: op for op in self.operations.values() if not op.state.ended}
         self.vms.clear()
         self._keys = {}
@@ -276,13 +275,17 @@ class Store:
             for vm in part.of(VMS):
                 self._put_vm(vm)
 
+    def _fill(self, noun: Noun[Any], things: Iterable[Any]) -> None:
+        """These are all objects of the noun now."""
+        table = self._tables[noun.type]
+        table.clear()
+        table.update({noun.key(thing): thing for thing in things})
+
     def _replace_nouns(self, frame: ValuesFrame) -> bool:
         """Replace the objects of the nouns that the frame has; never VMs, which have tables of their own."""
         for noun in self.nouns:
             if noun.list_field in frame.things and noun.type != VMS.type:
-                table = self._tables[noun.type]
-                table.clear()
-                table.update({noun.key(thing): thing for thing in frame.things[noun.list_field]})
+                self._fill(noun, frame.things[noun.list_field])
         self._complete = self._complete and not frame.unreadable
         self.version += 1
         return True

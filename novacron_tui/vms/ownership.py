@@ -150,16 +150,13 @@ def _named(vms: Sequence[VM]) -> str:
 
 def _what_goes(context: ActionContext, vms: Sequence[VM]) -> Lines:
     """The VMs, and the disks and boot files that go with them."""
-    names = ", ".join(one_line(vm.name) for vm in vms[:_NAMED])
-    more = f" and {len(vms) - _NAMED:,} more" if len(vms) > _NAMED else ""
     disks = [disk for vm in vms for disk in vm.disks if disk.device == "disk" and not disk.read_only]
     owners = sorted({f"of {vm.owner} in {vm.tenant}" if not vm.unmanaged else "unmanaged" for vm in vms})
     of = f", {one_line(owners[0])}" if len(owners) == 1 else ""
-    lines: Lines = [[Piece(f"{names}{more}", "strong"), Piece(of, "quiet")]]
+    lines: Lines = [[Piece(_first([vm.name for vm in vms]), "strong"), Piece(of, "quiet")]]
     if disks:
-        sources = ", ".join(one_line(disk.source or disk.target) for disk in disks[:_NAMED])
-        rest = f" and {len(disks) - _NAMED:,} more" if len(disks) > _NAMED else ""
-        lines.append([Piece(f"{counted(len(disks), 'disk')} with it: ", "quiet"), Piece(f"{sources}{rest}")])
+        sources = _first([disk.source or disk.target for disk in disks])
+        lines.append([Piece(f"{counted(len(disks), 'disk')} with it: ", "quiet"), Piece(sources)])
     managed = {(vm.host, vm.id, vm.tenant) for vm in vms if not vm.unmanaged}
     boot = [
         volume.name
@@ -167,7 +164,11 @@ def _what_goes(context: ActionContext, vms: Sequence[VM]) -> Lines:
         if volume.role in ("kernel", "initrd") and (volume.host, volume.vm, volume.tenant) in managed
     ]
     if boot:
-        rest = f" and {len(boot) - _NAMED:,} more" if len(boot) > _NAMED else ""
-        named = ", ".join(map(one_line, sorted(boot)[:_NAMED]))
-        lines.append([Piece(f"{counted(len(boot), 'boot file')} with it: ", "quiet"), Piece(f"{named}{rest}")])
+        lines.append([Piece(f"{counted(len(boot), 'boot file')} with it: ", "quiet"), Piece(_first(sorted(boot)))])
     return lines
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(map(one_line, names[:_NAMED])) + more

@@ -67,6 +67,15 @@ async def bob_of(ready_access: AccessUnderTest, role: Role) -> tuple[str, Princi
     return token, await ready_access.access.authenticate(token)
 
 
+async def bob_in_red_too(ready_access: AccessUnderTest) -> tuple[Principal, Principal]:
+    """The administrator, and bob, who is a viewer of the default tenant and of red."""
+    ada = await ready_access.principal()
+    await ready_access.tenants.create(ada, TenantCreate(id="red"))
+    bob = (await bob_of(ready_access, Role.VIEWER))[1]
+    await ready_access.people.set_role(ada, "red", bob.user_id, Role.VIEWER)
+    return ada, bob
+
+
 async def test_role_change_ends_tokens_and_a_refresh_gets_the_new_role(ready_access: AccessUnderTest) -> None:
     ada = await ready_access.principal()
     await bob_of(ready_access, Role.OPERATOR)
@@ -100,10 +109,7 @@ async def test_role_with_more_rights_needs_a_new_sign_in(ready_access: AccessUnd
 async def test_session_that_was_elsewhere_when_a_role_gained_rights_cannot_use_them(
     ready_access: AccessUnderTest, back: str
 ) -> None:
-    ada = await ready_access.principal()
-    await ready_access.tenants.create(ada, TenantCreate(id="red"))
-    bob = (await bob_of(ready_access, Role.VIEWER))[1]
-    await ready_access.people.set_role(ada, "red", bob.user_id, Role.VIEWER)
+    ada, bob = await bob_in_red_too(ready_access)
     issued = await ready_access.login("bob")
     old = await ready_access.access.authenticate(issued.token)
     in_red = await ready_access.access.switch_tenant(old, "red")
@@ -125,10 +131,7 @@ async def test_session_that_was_elsewhere_when_a_role_gained_rights_cannot_use_t
 async def test_removed_and_added_again_with_more_rights_a_session_of_before_does_not_get_them(
     ready_access: AccessUnderTest,
 ) -> None:
-    ada = await ready_access.principal()
-    await ready_access.tenants.create(ada, TenantCreate(id="red"))
-    bob = (await bob_of(ready_access, Role.VIEWER))[1]
-    await ready_access.people.set_role(ada, "red", bob.user_id, Role.VIEWER)
+    ada, bob = await bob_in_red_too(ready_access)
     issued = await ready_access.login("bob")
     await ready_access.people.remove_member(ada, "default", bob.user_id)
     await ready_access.people.set_role(ada, "default", bob.user_id, Role.OWNER)
