@@ -21,7 +21,8 @@ T = TypeVar("T")
 LIMIT_S = 2.0
 CHANGE_LIMIT_S = 10.0
 """For calls on which a change depends: a disk that slept needs seconds, and a refusal ends an operation."""
-_MAX_IDLE = 4
+_MAX_IDLE = 16
+"""Threads that wait for the next call: starting one takes longer than most calls."""
 _MOUNTS = Path("/proc/self/mountinfo")
 _REMOTE = re.compile(r"nfs4?|cifs|smb3|ceph|9p|glusterfs|lustre|afs|fuse(blk)?(\..*)?")
 _OCTAL = re.compile(r"\\([0-7]{3})")

@@ -25,6 +25,7 @@ from novacron_server.database.tables import tenants
 
 _LOCK = text("SELECT seq, hash FROM lock_audit(:tenant)")
 """Locks a chain, and then reads its last entry: with a new snapshot, in one round trip."""
+_INSERT = insert(t)
 _STREAMED = (
     "SELECT tenant, seq, (extract(epoch FROM time) * 1000000)::bigint, actor_id, actor, role, address, session_id, token, "
     "action, target_type, target_id, target_name, result, status, code, request_id, detail, times, hash "
@@ -58,7 +59,7 @@ async def write(conn: AsyncConnection, drafts: Sequence[AuditDraft]) -> None:
         rows: list[dict[str, Any]] = []
         for seq, draft in enumerate(chains[tenant], last.seq + 1):
             rows.append(_row(seq, draft, now, rows[-1]["hash"] if rows else last.hash))
-        await conn.execute(insert(t), rows)
+        await conn.execute(_INSERT, rows)
 
 
 async def tail(conn: AsyncConnection, tenant: str) -> Tail:

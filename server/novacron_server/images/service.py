@@ -89,11 +89,11 @@ class Images:
     async def get(self, name: str) -> ImageFile:
         """A usable image. Raises NotFound, InvalidArgument with the reason when it cannot be used, Conflict when it
         cannot be used yet, Internal or Unsupported when it cannot be checked."""
-        for entry in await self._find(name) if _NAME.fullmatch(name) else ():
+        for entry, known in await self._find_versions(name) if _NAME.fullmatch(name) else ():
             if entry.problem:
                 raise errors.Conflict(entry.problem) if entry.busy else errors.InvalidArgument(entry.problem)
             try:
-                version = await self._call(partial(_version, entry.files))
+                version = known or await self._call(partial(_version, entry.files))
                 result = await self._result(entry, version)
             except FileNotFoundError:
                 break
@@ -143,9 +143,18 @@ class Images:
 
     async def _find(self, name: str = "") -> Sequence[Entry]:
         """All entries, or those of the image with this name, the usable one first."""
-        found = await self._call(lambda: list(read_folder(self._directory, name)))
-        entries = [await self._prepared(entry) for entry in found]
-        return sorted(entries, key=lambda entry: bool(entry.problem))
+        return [entry for entry, _ in await self._find_versions(name)]
+
+    async def _find_versions(self, name: str) -> Sequence[tuple[Entry, _Version | None]]:
+        """The entries, each with the version that its files had, as far as that was read with the directory."""
+        found = await self._call(
+            lambda: [(entry, _known_version(entry)) for entry in read_folder(self._directory, name)]
+        )
+        entries = []
+        for entry, version in found:
+            prepared = await self._prepared(entry)
+            entries.append((prepared, version if prepared is entry else None))
+        return sorted(entries, key=lambda item: bool(item[0].problem))
 
     async def _prepared(self, entry: Entry) -> Entry:
         if self._demo_guest is None or entry.source != DEMO_SOURCE:
@@ -220,6 +229,13 @@ class Images:
 
 def _version(files: Iterable[Path]) -> _Version:
     return tuple(_file_version(path) for path in files)
+
+
+def _known_version(entry: Entry) -> _Version | None:
+    """Its version; None for an entry that cannot be used, or whose files are gone again."""
+    with suppress(OSError):
+        return None if entry.problem else _version(entry.files)
+    return None
 
 
 def _file_version(path: Path) -> _FileVersion:

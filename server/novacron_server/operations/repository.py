@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +22,10 @@ from novacron_server.database.tables import tenants
 CHILD_KIND = "child_kind"
 """The field of a bulk's request that names the kind of its operations."""
 UNENDED = (OperationState.PENDING, OperationState.RUNNING)
+
+# Built once: to build a statement and to look it up among the compiled ones takes longer than its parameters.
+_INSERT = pg_insert(t).on_conflict_do_nothing().returning(t.c.id)
+_SAVE = update(t).where(t.c.id == bindparam("its_id"), t.c.state.in_([str(s) for s in UNENDED])).returning(t.c.id)
 
 
 class StoredOperation(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +73,7 @@ async def add(
         "counts": msgspec.to_builtins(operation.counts),
         "api_token": operation.api_token,
     }
-    result = await connection.execute(pg_insert(t).on_conflict_do_nothing().returning(t.c.id), values)
+    result = await connection.execute(_INSERT, values)
     return result.first() is not None
 
 
@@ -111,6 +115,7 @@ async def holder_of_volumes(connection: AsyncConnection, volumes: Collection[str
 async def save(connection: AsyncConnection, operation: Operation) -> bool:
     """Write the columns that change. False if the operation had already ended, because an end is final."""
     values = {
+        "its_id": operation.id,
         "state": str(operation.state),
         "step": operation.step,
         "progress": operation.progress,
@@ -121,8 +126,7 @@ async def save(connection: AsyncConnection, operation: Operation) -> bool:
         "started_at": operation.started_at,
         "finished_at": operation.finished_at,
     }
-    where = (t.c.id == operation.id, t.c.state.in_([str(s) for s in UNENDED]))
-    result = await connection.execute(update(t).where(*where).values(values).returning(t.c.id))
+    result = await connection.execute(_SAVE, values)
     return result.first() is not None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.events import Priority
@@ -17,6 +17,9 @@ from novacron_server.database.rows import storable
 from novacron_server.database.tables import event_counter as counter
 from novacron_server.database.tables import events as t
 from novacron_server.outbox.records import EventDraft, EventRecord
+
+_TAKE = update(counter).values(last=counter.c.last + bindparam("count")).returning(counter.c.last)
+_INSERT = insert(t)
 
 
 async def append(conn: AsyncConnection, drafts: Sequence[EventDraft]) -> list[int]:
@@ -30,11 +33,10 @@ async def append(conn: AsyncConnection, drafts: Sequence[EventDraft]) -> list[in
     if not drafts:
         return []
     await audit.write(conn, [draft.audit for draft in drafts if draft.audit is not None])
-    take = update(counter).values(last=counter.c.last + len(drafts)).returning(counter.c.last)
-    last = (await conn.execute(take)).scalar_one()
+    last = (await conn.execute(_TAKE, {"count": len(drafts)})).scalar_one()
     numbers = list(range(last - len(drafts) + 1, last + 1))
     now = datetime.now(UTC)
-    await conn.execute(insert(t), [_values(seq, draft, now) for seq, draft in zip(numbers, drafts, strict=True)])
+    await conn.execute(_INSERT, [_values(seq, draft, now) for seq, draft in zip(numbers, drafts, strict=True)])
     return numbers
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Row, func, select
+from sqlalchemy import BigInteger, ColumnElement, Row, bindparam, func, select
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +24,7 @@ from novacron_server.database.tables import tenants as t
 from novacron_server.database.tables import vms as v
 from novacron_server.database.tables import volumes as d
 
+_LIMITS = select(t).where(t.c.id == bindparam("tenant"))
 _OPEN = ("pending", "running")
 _DEFAULTS = VMCreate(name="vm", image="image")
 
@@ -42,7 +43,7 @@ async def check(connection: AsyncConnection, tenant: str, demand: Demand, *, ope
 
     Call it in the transaction that accepts the operation, before the rows of what it creates are written.
     """
-    limits = (await connection.execute(select(t).where(t.c.id == tenant))).first()
+    limits = (await connection.execute(_LIMITS, {"tenant": tenant})).first()
     if limits is None or not _limited(limits):
         return
     # Not the row's full lock: rows that name the tenant, written by others, need not wait for this transaction.
@@ -67,7 +68,7 @@ def _check(what: str, tenant: str, amount: Amount, more: int, write: Callable[[i
 
 async def quota(connection: AsyncConnection, tenant: str) -> Quota | None:
     """What a tenant uses and may use; None if there is no such tenant."""
-    limits = (await connection.execute(select(t).where(t.c.id == tenant))).first()
+    limits = (await connection.execute(_LIMITS, {"tenant": tenant})).first()
     return await _use(connection, limits) if limits else None
 
 

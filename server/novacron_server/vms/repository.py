@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Text, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,10 @@ from novacron_server.database.tables import crashes as c
 from novacron_server.database.tables import hosts
 from novacron_server.database.tables import vms as t
 from novacron_server.inventory.rows import CrashRow, VMRow
+
+_LOCK_NAME = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("lock", type_=Text), 0)))
+_TENANT_BY_NAME = select(t.c.tenant).where(t.c.host_id == bindparam("host_id"), t.c.name == bindparam("name"))
+_INSERT = insert(t)
 
 
 class NameTaken(errors.Conflict):
@@ -31,14 +35,13 @@ async def all_rows(connection: AsyncConnection) -> list[VMRow]:
 
 async def add(connection: AsyncConnection, row: VMRow) -> None:
     """Insert a VM. Raises NameTaken when its name is taken on its host by another row."""
-    lock = func.pg_advisory_xact_lock(func.hashtextextended(f"vm-name/{row.host_id}/{row.name}", 0))
-    await connection.execute(select(lock))
-    by = (await connection.execute(select(t.c.tenant).where(t.c.host_id == row.host_id, t.c.name == row.name))).first()
+    await connection.execute(_LOCK_NAME, {"lock": f"vm-name/{row.host_id}/{row.name}"})
+    by = (await connection.execute(_TENANT_BY_NAME, {"host_id": row.host_id, "name": row.name})).first()
     if by:
         taken = NameTaken(f"a VM named {row.name} already exists")
         taken.tenant = by.tenant
         raise taken
-    await connection.execute(insert(t), values(row))
+    await connection.execute(_INSERT, values(row))
 
 
 async def get(connection: AsyncConnection, host_id: str, vm_id: str, *, shared_lock: bool = False) -> VMRow | None:

@@ -13,13 +13,15 @@ from novacron_server.database.tables import operations as o
 from novacron_server.database.tables import volumes as t
 from novacron_server.inventory.rows import VolumeRow
 
+_INSERT = insert(t)
+
 
 async def all_rows(connection: AsyncConnection) -> list[VolumeRow]:
     return read_each(await connection.execute(select(t)), lambda row: as_struct(row, VolumeRow))
 
 
 async def add(connection: AsyncConnection, row: VolumeRow) -> None:
-    await connection.execute(insert(t), values(row))
+    await connection.execute(_INSERT, values(row))
 
 
 async def remove_stale(connection: AsyncConnection, row: VolumeRow | None) -> bool:
