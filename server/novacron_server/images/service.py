@@ -93,7 +93,7 @@ class Images:
             if entry.problem:
                 raise errors.Conflict(entry.problem) if entry.busy else errors.InvalidArgument(entry.problem)
             try:
-                version = known or await self._call(partial(_version, entry.files))
+                version = known if known is not None else await self._call(partial(_version, entry.files))
                 result = await self._result(entry, version)
             except FileNotFoundError:
                 break

@@ -74,7 +74,7 @@ class Reconciler:
     async def _compare(
         self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]], being_undone: set[str]
     ) -> None:
-        steps: Iterable[Callable[[], Awaitable[None]]] = (
+        steps: Iterable[Callable[[], Awaitable[object]]] = (
             partial(follow_names, self._group_commit, self._inventory.state, host.host_id),
             partial(self._remove_late_domains, host, failed),
             partial(self._reappeared.restore, host),

@@ -24,9 +24,10 @@ _INSERT = insert(t)
 
 
 class NameTaken(errors.Conflict):
-    """A VM of `tenant` already has the name."""
+    """A VM of `tenant` already has the name on the host."""
 
     tenant: str | None = None
+    host_id: str = ""
 
 
 async def all_rows(connection: AsyncConnection) -> list[VMRow]:
@@ -39,7 +40,7 @@ async def add(connection: AsyncConnection, row: VMRow) -> None:
     by = (await connection.execute(_TENANT_BY_NAME, {"host_id": row.host_id, "name": row.name})).first()
     if by:
         taken = NameTaken(f"a VM named {row.name} already exists")
-        taken.tenant = by.tenant
+        taken.tenant, taken.host_id = by.tenant, row.host_id
         raise taken
     await connection.execute(_INSERT, values(row))
 

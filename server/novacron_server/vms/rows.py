@@ -33,13 +33,17 @@ async def rename_vm(group_commit: GroupCommit, host_id: str, vm_id: str, name: s
     await retry_while_database_down("renaming a VM", lambda: group_commit.write(work))
 
 
-async def follow_names(group_commit: GroupCommit, state: InventoryState, host_id: str) -> None:
-    """Give the rows of a host the names that their VMs have now: libvirt can rename them."""
+async def follow_names(group_commit: GroupCommit, state: InventoryState, host_id: str) -> bool:
+    """Give the rows of a host the names that their VMs have now: libvirt can rename them. Returns whether one had another
+    name."""
+    renamed = False
     for key, row in list(state.rows.items()):
         known = state.known.get(key)
         if key[0] == host_id and known is not None and known.facts.name not in ("", row.name):
             _log.info("a VM was renamed outside NovaCron", old=row.name, new=known.facts.name, id=key[1])
             await try_to("renaming a VM", partial(rename_vm, group_commit, *key, known.facts.name))
+            renamed = True
+    return renamed
 
 
 async def release_vm(group_commit: GroupCommit, host_id: str, vm_id: str, volume_ids: Sequence[str]) -> None:

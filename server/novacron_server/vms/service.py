@@ -68,8 +68,6 @@ class VMs:
 
         async def decide() -> Submission[CreateSteps]:
             host = self._inventory.require_host_up(body.host)
-            # A VM that was renamed outside NovaCron has freed its old name, also before the reconciler sees it.
-            await follow_names(self._group_commit, self._inventory.state, host.host_id)
             name = name_in_tenant(body.name, principal.tenant)
             name = _with_suffix(name) if needs_suffix else self._free_name(principal, host.host_id, name)
             plan = await self._planner.plan(str(uuid4()), name, host, body)
@@ -83,10 +81,13 @@ class VMs:
 
         try:
             return await self._operations.submit(OperationKind.VM_CREATE, principal, key, request, decide)
-        except repository.NameTaken as taken:  # another request took the name after the check
-            if may_see(principal, taken.tenant) and not principal.vm_filter:
-                raise
-            needs_suffix = True
+        except repository.NameTaken as taken:
+            # Another request took the name after the check, or a VM of this name was renamed outside NovaCron, which
+            # frees the name, also before the reconciler sees it.
+            if not await follow_names(self._group_commit, self._inventory.state, taken.host_id):
+                if may_see(principal, taken.tenant) and not principal.vm_filter:
+                    raise
+                needs_suffix = True
             return await self._operations.submit(OperationKind.VM_CREATE, principal, key, request, decide)
 
     def _free_name(self, principal: Principal, host_id: str, name: str) -> str:
