@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
+from novacron_core.api.operations import Operation
 from novacron_core.rules.filters.vms import Scoped, stored_scope
 from novacron_core.values.roles import Permission, Role, allows, why_not_role
+from novacron_core.values.texts import without_paths
 
 SHARED = "*"
 """The tenant of shared resources, like hosts: every signed-in user may see them."""
@@ -66,6 +70,21 @@ def may(principal: Principal, permission: Permission) -> bool:
 def why_not_permitted(principal: Principal, permission: Permission) -> str | None:
     """The sentence that refuses the principal, or None when it holds the permission."""
     return why_not_role(principal.role, permission, principal.scope)
+
+
+def readable(principal: Principal, sentence: str) -> str:
+    """The sentence as the principal may read it: where things are on a host is for administrators."""
+    return sentence if principal.role is Role.ADMINISTRATOR else without_paths(sentence)
+
+
+def readable_operation(principal: Principal, operation: Operation) -> Operation:
+    """The operation as the principal may read it, who sees it."""
+    step, problem = readable(principal, operation.step), operation.problem
+    if problem is not None:
+        problem = msgspec.structs.replace(problem, detail=readable(principal, problem.detail))
+    if step == operation.step and problem == operation.problem:
+        return operation
+    return msgspec.structs.replace(operation, step=step, problem=problem)
 
 
 def may_see(principal: Principal, tenant: str | None) -> bool:

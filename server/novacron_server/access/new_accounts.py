@@ -42,11 +42,22 @@ MAX_MEMBERS = 1_000
 """Of a tenant: an owner makes accounts without asking an administrator, and each is a row and a password to hash."""
 
 
+async def require_room(conn: Connection, tenant: str) -> None:
+    """Raises Conflict for a tenant with MAX_MEMBERS; until the end of the transaction nobody else gets a place there.
+
+    Accounts that were made in it and belong to no tenant any more count: who removes them has not deleted them.
+    """
+    if await repository.lock_and_count_members(conn, tenant) >= MAX_MEMBERS:
+        raise Conflict(
+            f"{tenant} has {MAX_MEMBERS:,} members, the most that a tenant may have. Removed ones count until an"
+            " administrator deletes their accounts"
+        )
+
+
 async def insert_account(conn: Connection, user: User, password_hash: str) -> None:
     """Insert an account with its membership. Raises Conflict for a name that is taken: by an account, or by what a
     former user of this name still owns, which a new one must not inherit; and for a tenant with MAX_MEMBERS."""
-    if await repository.lock_and_count_members(conn, user.tenant) >= MAX_MEMBERS:
-        raise Conflict(f"{user.tenant} has {MAX_MEMBERS:,} members, the most that a tenant may have")
+    await require_room(conn, user.tenant)
     inherits = await repository.owns_anything(conn, user.username)
     if inherits or not await repository.add_account(conn, user, password_hash):
         taken = "This user name is taken. Choose another one."

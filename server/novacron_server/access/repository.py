@@ -100,9 +100,12 @@ async def lock_and_count_accounts(conn: AsyncConnection) -> int:
 
 
 async def lock_and_count_members(conn: AsyncConnection, tenant: str) -> int:
-    """The number of a tenant's members; a lock keeps others from adding one before this transaction ends."""
+    """The number of a tenant's members, and of the accounts made in it that belong to no tenant any more; a lock keeps
+    others from adding one before this transaction ends."""
     await conn.execute(select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True))
-    return int((await conn.execute(select(func.count()).select_from(m).where(m.c.tenant == tenant))).scalar_one())
+    members = select(func.count()).select_from(m).where(m.c.tenant == tenant).scalar_subquery()
+    left = select(func.count()).where(users.c.made_in == tenant, users.c.tenant.is_(None)).scalar_subquery()
+    return int((await conn.execute(select(members + left))).scalar_one())
 
 
 async def count_accounts(conn: AsyncConnection) -> int:
@@ -121,6 +124,7 @@ async def add_account(conn: AsyncConnection, user: User, password_hash: str) -> 
         password_hash=password_hash,
         administrator=user.role is Role.ADMINISTRATOR,
         tenant=user.tenant,
+        made_in=user.tenant,
         created_at=user.created_at,
     )
     found = await conn.execute(row.on_conflict_do_nothing(index_elements=[users.c.username]).returning(users.c.id))

@@ -69,6 +69,7 @@ users = Table(
     _word("totp_secret", null=True),
     _time("totp_since", null=True),
     Column("totp_step", BigInteger, nullable=False, server_default=text("0")),
+    _word("made_in", null=True),
 )
 
 memberships = Table(

@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from novacron_core import errors
 from novacron_core.api.base import Page
 from novacron_core.api.problem import FieldError
 from novacron_core.api.stored_events import EventQuery, StoredEvent
 from novacron_core.rules.filters.events import event_fields
 from novacron_core.rules.filters.language import FilterError, Term, parse_filter
-from novacron_core.rules.visibility import SHARED, Principal, may
+from novacron_core.rules.visibility import SHARED, Principal, may, readable_operation
 from novacron_core.values.roles import Role
 from novacron_server.database.faults import StatementTooSlow
 from novacron_server.database.transactions import Connection, Database
@@ -68,7 +70,7 @@ class Events:
 
         items, total = await self._search(principal.user_id, chosen, query)
         if principal.role is not Role.ADMINISTRATOR:
-            items = [without_host_paths(item) for item in items]
+            items = [_readable(principal, without_host_paths(item)) for item in items]
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
 
     async def _search(self, user_id: str, chosen: Selection, query: EventQuery) -> tuple[list[StoredEvent], int]:
@@ -119,6 +121,12 @@ class _Turns:
     async def of(self, user_id: str) -> AsyncIterator[None]:
         async with self._users.setdefault(user_id, asyncio.Lock()), self._slots:
             yield
+
+
+def _readable(principal: Principal, event: StoredEvent) -> StoredEvent:
+    if event.operation is None:
+        return event
+    return msgspec.structs.replace(event, operation=readable_operation(principal, event.operation))
 
 
 def _terms(q: str, now: datetime) -> list[Term]:

@@ -17,7 +17,7 @@ from novacron_core.api.base import Nothing
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.rules.filters.language import MAX_LENGTH
-from novacron_core.rules.visibility import Principal, why_not_permitted
+from novacron_core.rules.visibility import Principal, readable, why_not_permitted
 from novacron_core.values.roles import Permission
 from novacron_server.http import decoding
 from novacron_server.http.asked import Asked, asked_of
@@ -45,6 +45,10 @@ def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | N
         try:
             return await answer(request, asked)
         except errors.NovaCronError as e:
+            if asked.who is not None and (
+                e.status == 409 or e.status >= 500
+            ):  # the others are about the request itself
+                e.detail = readable(asked.who, e.detail)
             asked.refused = e
             raise
 

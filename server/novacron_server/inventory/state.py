@@ -23,7 +23,7 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import HIDDEN_VM, Volume
-from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm
+from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm, readable_operation
 from novacron_core.values.texts import without_paths
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
@@ -420,9 +420,7 @@ class _Volumes(_Table):
         """Without the id of a VM of another tenant."""
 
         def shown(value: Volume) -> Volume:
-            if value.vm is None:
-                return value
-            vm = self._state.composed((value.host, value.vm))
+            vm = self._state.composed((value.host, value.vm)) if value.vm else None
             hidden = vm is not None and vm.tenant != value.tenant
             return msgspec.structs.replace(value, vm=HIDDEN_VM) if hidden else value
 
@@ -485,6 +483,12 @@ class _Tiers(_Table):
 
 
 class _Operations(_Table):
+    limited = True
+
+    def member_view(self, reader: Principal) -> Callable[[Any], Operation]:
+        """Without the paths of the host that its problem and step name. An event's value is the row that it carries."""
+        return lambda value: readable_operation(reader, msgspec.convert(value, Operation))
+
     def all(self) -> Iterable[Visible]:
         return ((operation.tenant, operation) for operation in self._state.operations())
 

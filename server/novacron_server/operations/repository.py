@@ -84,10 +84,12 @@ async def tenant_exists(connection: AsyncConnection, tenant: str) -> bool:
 
 
 async def by_key(connection: AsyncConnection, principal: Principal, key: str) -> StoredOperation | None:
-    """The operation that this principal has started with an idempotency key. A token that is limited to some VMs gets
-    those alone that it has started itself."""
-    # Not by tenant, which is null for an unmanaged VM's operation. A user id belongs to one tenant anyway.
+    """The operation that this principal has started with an idempotency key: a member in the tenant of the session, an
+    administrator in any, or on an unmanaged VM. A token that is limited to some VMs gets those alone that it has started
+    itself."""
     query = select(t).where(t.c.actor_id == principal.user_id, t.c.idempotency_key == key)
+    if principal.role is not Role.ADMINISTRATOR:
+        query = query.where(t.c.tenant == principal.tenant)
     if principal.vm_filter:
         query = query.where(t.c.api_token == principal.limited_token)
     row = (await connection.execute(query)).first()

@@ -13,7 +13,7 @@ from novacron_core.api import events as api
 from novacron_core.api.nouns import VMS, VOLUMES, Nouns
 from novacron_core.api.stored_events import StoredEvent
 from novacron_core.rules.filters.vms import Scoped
-from novacron_core.rules.visibility import SHARED, Principal, in_scope, may, may_see
+from novacron_core.rules.visibility import Principal, in_scope, may, may_see
 from novacron_core.values.roles import Permission, Role
 from novacron_core.values.texts import without_paths
 from novacron_server.http.websocket.protocol import framed
@@ -128,8 +128,8 @@ E = TypeVar("E", api.Event, StoredEvent)
 
 
 def without_host_paths(event: E) -> E:
-    """The event as those read it who are no administrators: where things are on a host of all is not for them."""
-    if event.tenant != SHARED or not (event.note or event.reason):
+    """The event as those read it who are no administrators: where things are on a host is not for them."""
+    if not (event.note or event.reason):
         return event
     return msgspec.structs.replace(event, note=without_paths(event.note), reason=without_paths(event.reason))
 

@@ -22,7 +22,7 @@ from novacron_core.errors import (
 )
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
-from novacron_server.access import backoff
+from novacron_server.access import backoff, new_accounts
 from novacron_server.access.one_time_codes import invitations as module
 from novacron_server.access.one_time_codes.code import hash_of, new_code
 from novacron_server.database.transactions import Database
@@ -121,6 +121,18 @@ async def test_invitation_adds_a_membership_to_an_account(
     again = await invite(ready_access, two.bo)
     assert "member of blue already" in await sentence(ready_access.invitations.join(ron, again, HERE), Conflict)
     assert InvitationState.OPEN in await state_of(ready_access, two.bo)
+
+
+async def test_invitation_to_a_full_tenant_stays_open(
+    ready_access: AccessUnderTest, two: TwoTenants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = await invite(ready_access, two.bo)
+    _, ron = await ready_access.token_of("ron")
+    monkeypatch.setattr(new_accounts, "MAX_MEMBERS", 2)
+    assert "blue has 2 members" in await sentence(ready_access.invitations.join(ron, code, HERE), Conflict)
+    assert InvitationState.OPEN in await state_of(ready_access, two.bo)
+    monkeypatch.setattr(new_accounts, "MAX_MEMBERS", 3)
+    assert (await ready_access.invitations.join(ron, code, HERE)).tenant == "blue"
 
 
 async def test_wrong_used_revoked_and_expired_codes_get_one_answer(

@@ -16,11 +16,12 @@ from novacron_core.api.ownership import Adopt, HandOver
 from novacron_core.api.vms import VM
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
+from tests.support.accounts import PASSWORD
 from tests.support.event_stream import open_stream
 from tests.support.quotas import MIB, limit, made_volume, volume_named
 from tests.support.requests import create_vm, succeeded
 from tests.support.server import LiveServer
-from tests.support.tenants import add_tenant, member_of
+from tests.support.tenants import add_tenant, member_of, put_into
 
 NAMESPACE = "urn:novacron:vm:1"
 
@@ -255,3 +256,15 @@ async def test_handover_that_libvirt_refuses_is_undone(two: TwoTenants, monkeypa
     now = await two.server.vm("web-01")
     assert (now.tenant, now.owner) == ("default", "bob")
     assert (await two.rob.call(vms.LIST)).total == 0
+
+
+async def test_idempotency_key_does_not_lead_back_into_a_tenant_that_was_left(two: TwoTenants, owner_url: str) -> None:
+    body = vms.VMCreate(name="web-01", image="empty", memory_bytes=32 * MIB, start=False)
+    first = await two.bob.call(vms.CREATE, body=body, idempotency_key="once")
+    await succeeded(two.server, first)
+    await put_into(owner_url, "bob", "red", Role.OPERATOR)
+    await two.bob.sign_in("bob", PASSWORD)
+    second = await two.bob.call(vms.CREATE, body=body, idempotency_key="once")
+    assert second.tenant == "red"
+    assert second.target.id != first.target.id
+    assert (await two.bob.call(vms.CREATE, body=body, idempotency_key="once")).id == second.id

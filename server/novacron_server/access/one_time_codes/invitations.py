@@ -20,7 +20,7 @@ from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import access_event, account_event
 from novacron_server.access.attempts import Attempt, Attempts
 from novacron_server.access.ids import parse_id
-from novacron_server.access.new_accounts import check_account, insert_account, refuse, why_not_email
+from novacron_server.access.new_accounts import check_account, insert_account, refuse, require_room, why_not_email
 from novacron_server.access.one_time_codes import repository
 from novacron_server.access.one_time_codes.code import hash_of, new_code
 from novacron_server.access.one_time_codes.makers import still_may
@@ -154,6 +154,7 @@ class Invitations:
                 raise errors.Unauthenticated("This account no longer exists")
             if any(each.tenant == found.tenant for each in await accounts.memberships_of(conn, principal.user_id)):
                 raise errors.Conflict(f"You are a member of {found.tenant} already")
+            await require_room(conn, found.tenant)
             await accounts.set_membership(conn, principal.user_id, found.tenant, role)
             joined = account_event(
                 account.user,

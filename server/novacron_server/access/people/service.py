@@ -21,7 +21,7 @@ from novacron_core.values.roles import TENANT_ROLES, Permission, Role, gains_rig
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
 from novacron_server.access.ids import parse_id
-from novacron_server.access.new_accounts import check_account, insert_account, refuse, why_not_email
+from novacron_server.access.new_accounts import check_account, insert_account, refuse, require_room, why_not_email
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.people import repository
 from novacron_server.access.people.rights import (
@@ -182,6 +182,8 @@ class People:
             before = next((each.role for each in person.memberships if each.tenant == tenant), None)
             if before is role:
                 return await _view(conn, principal, person.id), []
+            if before is None:
+                await require_room(conn, tenant)
             gains = not person.administrator and (before is None or gains_rights(before, role))
             await accounts.set_membership(conn, person.id, tenant, role, gains_rights=gains)
             kind = "access.role_changed" if before else "access.member_added"

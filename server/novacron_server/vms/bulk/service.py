@@ -18,7 +18,7 @@ from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import MAX_BULK, VM, BulkRequest
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.bulk_words import NOT_FOUND, VOLUME
-from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.rules.visibility import Principal, may_see, readable
 from novacron_core.rules.vm_actions import VMAction
 from novacron_core.values.counts import counted
 from novacron_core.values.operation_kinds import OperationKind
@@ -173,6 +173,7 @@ class Bulks:
         items, total = await self._database.run(
             lambda c: repository.page(c, operation_id, words, offset, query.page_size), read_only=True
         )
+        items = [msgspec.structs.replace(item, reason=readable(principal, item.reason)) for item in items]
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
 
 
