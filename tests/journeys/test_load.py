@@ -157,8 +157,8 @@ def _check_first_reading(terminal: Terminal, readings: Readings) -> None:
 
 def _check_metrics(terminal: Terminal, readings: Readings) -> None:
     top = rf"Top by (?:.|\n)*? {NAME} +\S+ "
-    status = rf" {NAME} on .*: CPU (\d+)%, (\S+ MiB) of (\S+ MiB), disk r (\S+) w (\S+)"
-    fleet = r" fleet .* uses? (\S+) cores, (\S+ \w+) of (\S+ \w+) .*disk r (\S+) w (\S+)"
+    status = rf" {NAME} on .*: CPU (\d+)%, memory (\S+ MiB) of (\S+ MiB), disk r (\S+) w (\S+)"
+    fleet = r" fleet .* uses? (\S+) cores, memory (\S+ \w+) of (\S+ \w+) .*disk r (\S+) w (\S+)"
     agree(
         terminal,
         readings,
@@ -167,9 +167,9 @@ def _check_metrics(terminal: Terminal, readings: Readings) -> None:
         Shown(fleet, None, cores=1, used=1, given=1, read=1, written=1),
         Shown(r"Disk +read (\w+)/s +written (\w+)/s", None, read=1, written=1),
     )
-    terminal.press("v")
+    terminal.press("o")
     terminal.see("Top by memory")
     agree(terminal, readings, Shown(top + r"([\d.]+ MiB)", used=1))
-    terminal.press("v")
+    terminal.press("o")
     terminal.see("Top by disk")
     agree(terminal, readings, Shown(top + r"r (\S+) w (\S+)", read=1, written=1))
