@@ -61,7 +61,7 @@ def never(_subject: Any, _store: Store) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # an action is itself: footers look it up at every key
 class Action(Generic[T]):
     """An action with its key. `label` is shown in the footer, `help` in the `?` help; `endpoint` is the call, if any.
     Without a key it is reached by its name: `:disks`.

@@ -60,6 +60,8 @@ class Painted:
     def _change(self, pen: Pen, x: int, y: int, cells: list[_Cell]) -> None:
         """Write the cells from x on of a line that differ."""
         line = self._lines[y] if y < len(self._lines) else []
+        if cells and line[x : x + len(cells)] == cells:
+            return
         after = [*line[:x], *cells, *line[x + len(cells) :]]
         if len(after) != len(line):  # not known what is there
             self.forget()
@@ -93,21 +95,27 @@ def _cells(segments: Iterable[Segment], system: ColorSystem) -> list[_Cell]:
         if control or not text:
             continue
         look = _appearance(style, system) if style else _PLAIN
-        if text.isascii():
-            cells += [(char, look) for char in text]
-            continue
-        for char in text:
-            width = cell_len(char)
-            if width == 0 and cells:  # belongs to the character before it
-                at = len(cells) - 1 if cells[-1][0] else len(cells) - 2
-                cells[at] = (cells[at][0] + char, cells[at][1])
-            else:
-                cells += [(char, look), *[("", look)] * (width - 1)]
+        while cells and text and not text[0].isascii() and not cell_len(text[0]):  # belongs to what is before it
+            at = len(cells) - 1 if cells[-1][0] else len(cells) - 2
+            cells[at] = (cells[at][0] + text[0], cells[at][1])
+            text = text[1:]
+        cells += _text_cells(text, look)
     return cells
 
 
-def _same(one: _Cell, other: _Cell) -> bool:
-    return one == other or (one[0] == other[0] == " " and _same_on_blanks(one[1], other[1]))
+@lru_cache(maxsize=4096)  # the rows of a list that scrolls are the same texts on other lines
+def _text_cells(text: str, look: _Appearance) -> list[_Cell]:
+    if text.isascii():
+        return [(char, look) for char in text]
+    cells: list[_Cell] = []
+    for char in text:
+        width = cell_len(char)
+        if width == 0 and cells:
+            at = len(cells) - 1 if cells[-1][0] else len(cells) - 2
+            cells[at] = (cells[at][0] + char, look)
+        else:
+            cells += [(char, look), *[("", look)] * (width - 1)]
+    return cells
 
 
 def _differences(
@@ -115,8 +123,9 @@ def _differences(
 ) -> list[tuple[int, int]]:
     """The ranges of cells that differ, end exclusive; no wide character is split."""
     runs: list[tuple[int, int]] = []
-    for at in range(left, len(after) if right is None else right):
-        if _same(before[at], after[at]):
+    changed = [at for at in range(left, len(after) if right is None else right) if before[at] != after[at]]
+    for at in changed:
+        if before[at][0] == after[at][0] == " " and _same_on_blanks(before[at][1], after[at][1]):
             continue
         start, end = at, at + 1
         while start > 0 and not after[start][0]:
@@ -208,6 +217,7 @@ def _sgr(before: _Appearance, now: _Appearance) -> str:
     return f"\x1b[{';'.join(filter(None, words))}m"
 
 
+@lru_cache(maxsize=1024)
 def _same_on_blanks(one: _Appearance, other: _Appearance) -> bool:
     """Whether a blank looks the same in both appearances."""
     return one[2] == other[2] and not _VISIBLE_ON_BLANKS & {*one[0].split(";"), *other[0].split(";")}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the client imports httpx: not before the first paint
     from novacron_core.client import Client
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verb(Action[VM]):
     """An action on a VM. `warning` is shown before it."""
 

@@ -13,7 +13,7 @@ from novacron_tui.volumes import perform
 from novacron_tui.volumes.entries import VolumeEntry, why_not_cancel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VolumeVerb(Action[VolumeEntry]):
     """An action on a volume."""
 

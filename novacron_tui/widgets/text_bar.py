@@ -150,7 +150,7 @@ class TextBar(Widget):
             (char, "plain" if char == " " and piece.tone in _SAME_GROUND else piece.tone, part)
             for piece in self._pieces()
             for char in piece.text
-            for part in range(cell_len(char))
+            for part in range(1 if char.isascii() else cell_len(char))
         ]
 
     def _pieces(self) -> list[Piece]:
