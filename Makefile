@@ -16,7 +16,7 @@ run: .venv/.ready ## open the console with its bundled server
 	@.venv/bin/novacron $(ARGS)
 
 test: .venv/.ready ## run all tests, on real PostgreSQL, libvirt and QEMU
-	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+	@$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-fast: .venv/.ready ## run the tests that need no guest, no libvirtd and no PostgreSQL
 	@$(PYTHON) -m pytest -n 4 --dist worksteal -q -m fast $(ARGS)

@@ -39,7 +39,7 @@ _count = itertools.count(1)
 @pytest.fixture(scope="session")
 def shared_dir() -> Iterator[Path]:
     """A directory of this test process, removed at the end."""
-    with scratch("novacron-test-") as path:
+    with scratch() as path:
         yield path
 
 

@@ -22,7 +22,7 @@ def server() -> Iterator[Server]:
     import asyncio
 
     with (
-        scratch("novacron-cli-") as folder,
+        scratch() as folder,
         serve(folder, "--sign-ins-per-minute", "10000", "--sockets-per-minute", "10000") as (url, _),
     ):
         yield Server(url, asyncio.run(administrator(url, folder)))

@@ -159,7 +159,7 @@ def key_of(token: str) -> str:
 
 
 def test_running_server_signs_with_rotated_keys(run: Run) -> None:
-    with scratch("novacron-keys-") as folder, serve(folder) as (url, _):
+    with scratch() as folder, serve(folder) as (url, _):
         before = asyncio.run(administrator(url, folder))
 
         async def sign_in() -> str:

@@ -38,7 +38,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path, str]:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    with scratch("novacron-tls-") as path:
+    with scratch() as path:
         yield path
 
 

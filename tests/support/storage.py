@@ -115,7 +115,7 @@ def digest(path: Path) -> str:
 @asynccontextmanager
 async def open_storage_server() -> AsyncIterator[StorageServer]:
     """Run a server on its own libvirtd until the end of the block."""
-    with scratch("nvs-") as folder:
+    with scratch() as folder:
         (folder / "lv").mkdir()
         (folder / "data" / "images").mkdir(mode=0o711, parents=True)
         await run("qemu-img", "create", "-q", "-f", "qcow2", str(folder / "data/images/empty.qcow2"), "8M")

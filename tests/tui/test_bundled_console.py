@@ -37,7 +37,7 @@ def kill(data_dir: Path, how: signal.Signals) -> None:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    with scratch("novacron-tui-") as path:
+    with scratch() as path:
         yield path
         kill(path, signal.SIGTERM)
 

@@ -187,8 +187,8 @@ async def test_permissions_that_cannot_be_given_are_refused(server: LiveServer) 
         ({"permissions": [Permission.SIGNED_IN]}, "at least one"),
         ({"permissions": []}, "at least one"),
         ({"permissions": [Permission.VM_READ], "read_only": True}, "not both"),
-        ({"expires_in_days": 0}, ""),
-        ({"expires_in_days": 367}, ""),
+        ({"expires_in_days": 0}, "expires_in_days"),
+        ({"expires_in_days": 367}, "expires_in_days"),
     ):
         with pytest.raises(ValidationFailed, match=why):
             await create(bob, **given)
