@@ -227,3 +227,19 @@ def test_name_patterns_match_the_whole_name(pattern: str) -> None:
 )
 def test_sentence_without_paths(sentence: str, shown: str) -> None:
     assert texts.without_paths(sentence) == shown
+
+
+@pytest.mark.parametrize(
+    ("sentence", "uri", "shown"),
+    [
+        ("cannot reach kvm-03.lan:16509: refused", "qemu+tcp://kvm-03.lan/system", "cannot reach …: refused"),
+        ("unable to connect to '10.0.0.5:22'", "qemu+ssh://root@10.0.0.5:22/system", "unable to connect to '…'"),
+        ("[2001:db8::1]:16514 is away", "qemu+tls://[2001:db8::1]:16514/system", "… is away"),
+        ("KVM's kvm-030 and a.kvm-03 stay", "qemu+ssh://kvm-03/system", "KVM's kvm-030 and a.kvm-03 stay"),
+        ("no answer of qemu+ssh://h/system", "qemu+ssh://h/system", "no answer of …"),
+        ("open '/run/libvirt/sock'", "qemu:///system", "open '…'"),
+        ("what [ is", "qemu+ssh://[x/system", "what [ is"),
+    ],
+)
+def test_sentence_without_the_address_of_its_host(sentence: str, uri: str, shown: str) -> None:
+    assert texts.without_address(sentence, uri) == shown

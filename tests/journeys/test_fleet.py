@@ -63,8 +63,34 @@ def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
     with open_console(fleet, 80, 24) as terminal:
         terminal.see(r"api-\d{5}", 20)
         read_until(terminal, lambda: len(names(terminal)) >= 16)
+        _check_bytes(terminal)
         terminal.press("end")
         terminal.see("worker-01994")
+
+
+def _check_bytes(terminal: Terminal) -> None:
+    """A screen is painted once, in few bytes: at 9,600 baud a thousand take a second. It was 34 KB to the list, 18 to 35
+    for a dialog, and 19 to 34 for another screen."""
+    spent = {"start": terminal.received}
+    for key, seen in (
+        ("down", ""),
+        ("pagedown", ""),
+        ("o", "STATE▴"),
+        ("?", "esc closes"),
+        ("esc", "STATE▴"),
+        ("4", "HOT"),
+        ("5", "Top by"),
+        ("7", "AGE"),
+        ("1", "STATE▴"),
+    ):
+        before = terminal.received
+        terminal.press(key)
+        terminal.see(seen)
+        terminal.settle(0.3)
+        spent[key] = terminal.received - before
+    print(spent)
+    limits = {"start": 9000}
+    assert not {key: count for key, count in spent.items() if count > limits.get(key, 0)}
 
 
 def every(terminal: Terminal, pattern: str) -> bool:

@@ -24,7 +24,7 @@ from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import HIDDEN_VM, Volume
 from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm, readable_operation
-from novacron_core.values.texts import without_paths
+from novacron_core.values.texts import without_address, without_paths
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.compose import HostView, KnownDomain, compose_host, compose_vm
@@ -393,7 +393,7 @@ class _Hosts(_Table):
         """Without its URI: where a host is reached, and as whom, is for administrators."""
 
         def shown(value: APIHost) -> APIHost:
-            detail = without_paths(value.detail.replace(value.uri, value.name))
+            detail = without_address(value.detail, value.uri)
             return msgspec.structs.replace(value, uri="", detail=detail)
 
         return shown

@@ -13,7 +13,7 @@ from novacron_core.api.base import Page
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.visibility import Principal
-from novacron_core.values.texts import without_paths
+from novacron_core.values.texts import without_address
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics.latest import LatestSamples
@@ -116,7 +116,7 @@ def _source(simulated: bool) -> str:
 
 def _why_outdated(view: HostView) -> str:
     return (
-        f"does not respond: {without_paths(view.detail)}"
+        f"does not respond: {without_address(view.detail, view.uri)}"
         if view.status is not HostStatus.UP
         else "metrics are out of date"
     )
