@@ -37,6 +37,7 @@ from novacron_server.audit.chain import Signer, start_of
 from novacron_server.audit.heads import Heads
 from novacron_server.audit.records import AuditDraft, acting
 from novacron_server.database.transactions import Connection, Database
+from novacron_server.database.turns import Turns
 
 T = TypeVar("T")
 _SEARCH_S = 8.0
@@ -75,8 +76,8 @@ class Audit:
         self._signer = signer
         self._now = now
         self._part_s = part_s
-        self._turn = asyncio.Lock()
-        self._searches = asyncio.Semaphore(2)
+        self._walks = Turns(1)
+        self._searches = Turns(2)
 
     @asynccontextmanager
     async def recorded(self, action: str, kind: str, name: str) -> AsyncIterator[list[str]]:
@@ -114,7 +115,7 @@ class Audit:
             to=query.to,
         )
         offset = (query.page - 1) * query.page_size
-        async with self._searches:
+        async with self._searches.of(principal.user_id):
             items, total = await self._database.run(
                 lambda conn: repository.page(conn, chosen, offset, query.page_size),
                 read_only=True,
@@ -243,7 +244,7 @@ class Audit:
                 tenants = [tenant for tenant in tenants if tenant >= position.tenant]
             return await work(conn, tenants, position)
 
-        async with self._turn:
+        async with self._walks.of(principal.user_id):
             return await self._database.run(read, read_only=True, timeout_s=_READ_S)
 
     async def _tenants(self, conn: Connection) -> list[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -20,6 +19,7 @@ from novacron_core.rules.visibility import SHARED, Principal, may, readable_oper
 from novacron_core.values.roles import Role
 from novacron_server.database.faults import StatementTooSlow
 from novacron_server.database.transactions import Connection, Database
+from novacron_server.database.turns import Turns
 from novacron_server.events import repository
 from novacron_server.events.repository import Selection
 from novacron_server.inventory.state import InventoryState
@@ -46,8 +46,8 @@ class Events:
         self._database = database
         self._state = state
         self._now = now
-        self._quick = _Turns(_QUICK_AT_ONCE)
-        self._slow = _Turns(_SLOW_AT_ONCE)
+        self._quick = Turns(_QUICK_AT_ONCE)
+        self._slow = Turns(_SLOW_AT_ONCE)
 
     async def page(self, principal: Principal, query: EventQuery) -> Page[StoredEvent]:
         """One page, newest first. Raises ValidationFailed naming the parameter, FilterTooSlow, RateLimited while other slow
@@ -108,19 +108,6 @@ class Events:
         if principal.role is Role.ADMINISTRATOR and principal.scope is None:
             return None
         return [name for name, permission in families(self._state.nouns).items() if may(principal, permission)]
-
-
-class _Turns:
-    """So many searches at a time, and of each user one: a user's searches wait for each other, not everybody for them."""
-
-    def __init__(self, at_once: int) -> None:
-        self._slots = asyncio.Semaphore(at_once)
-        self._users: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    @asynccontextmanager
-    async def of(self, user_id: str) -> AsyncIterator[None]:
-        async with self._users.setdefault(user_id, asyncio.Lock()), self._slots:
-            yield
 
 
 def _readable(principal: Principal, event: StoredEvent) -> StoredEvent:

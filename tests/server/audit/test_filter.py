@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from novacron_core.api.audit import AuditEntry, AuditQuery, AuditResult
 from novacron_core.api.operations import Target
 from novacron_core.rules.filters.audit import audit_fields
 from novacron_core.rules.filters.language import compile_filter
+from novacron_server.audit import repository
 from novacron_server.audit.records import Actor, action_of, target_of
-from novacron_server.database.transactions import Database
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.asked import Asked
 from tests.support.audit import ADMINISTRATOR, AuditUnderTest, entry
 
@@ -101,3 +104,22 @@ def test_targets_of_requests() -> None:
     assert target_of(Asked(endpoint=vms.STOP, path={"vm_id": vm_id})) == Target(type="vm", id=vm_id)
     assert target_of(Asked(endpoint=images.DELETE, path={"name": "web"})) == Target(type="image", id="web", name="web")
     assert target_of(Asked(endpoint=pools.LIST)) == Target(type="pool", id="")
+
+
+async def test_searches_of_one_reader_hold_up_no_other(log: AuditUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end, begun, page = asyncio.Event(), asyncio.Event(), repository.page
+
+    async def slowly(connection: Connection, chosen: repository.EntrySelection, offset: int, limit: int) -> object:
+        if chosen.terms:
+            begun.set()
+            await may_end.wait()
+        return await page(connection, chosen, offset, limit)
+
+    monkeypatch.setattr(repository, "page", slowly)
+    mallory = dataclasses.replace(ADMINISTRATOR, user_id="u-9")
+    searches = [asyncio.create_task(log.audit.page(mallory, AuditQuery(q="slow"))) for _ in range(4)]
+    await begun.wait()
+    async with asyncio.timeout(10):
+        assert (await log.audit.page(ADMINISTRATOR, AuditQuery())).total
+    may_end.set()
+    await asyncio.gather(*searches)
