@@ -36,6 +36,9 @@ _TARGET_NAME: Text = case(
 )
 _KIND: Text = func.coalesce(func.nullif(literal_column("(\"row\" ->> 'child_kind')", String), ""), t.c.target_name)
 _DETAIL: Text = case((_OF_OPERATION, t.c.reason), else_=func.coalesce(func.nullif(t.c.reason, ""), t.c.note))
+_PATHS = r"""'/[^']*'|"/[^"]*"|[^\s'"]*/[^\s'"]*"""
+_READABLE_DETAIL: Text = func.regexp_replace(_DETAIL, _PATHS, "", "g")
+"""For readers who get the detail without the paths of the host: what they cannot read they cannot search for either."""
 _TYPE_WORDS: Text = func.translate(func.regexp_replace(t.c.type, r"^.*\.", ""), "_-", "  ")
 _TEXTS = {"by": t.c.actor, "state": t.c.after, "target": _TARGET_NAME, "type": t.c.type}
 _MARKS: dict[str, Condition] = {
@@ -115,30 +118,31 @@ def _where(chosen: Selection) -> list[Condition]:
 
 def _term(term: Term, chosen: Selection) -> Condition:
     numeric = term.field in ("age", "since")
-    return negatable(term, in_time(t.c.time, term, chosen.now) if numeric else _textual(term, chosen.hosts))
+    return negatable(term, in_time(t.c.time, term, chosen.now) if numeric else _textual(term, chosen))
 
 
-def _textual(term: Term, hosts: Mapping[str, str]) -> Condition:
+def _textual(term: Term, chosen: Selection) -> Condition:
     """Whether any of the term's values matches."""
-    return or_(false(), *(_value(term, word, hosts) for word in term.values))
+    return or_(false(), *(_value(term, word, chosen) for word in term.values))
 
 
-def _value(term: Term, word: str, hosts: Mapping[str, str]) -> Condition:
+def _value(term: Term, word: str, chosen: Selection) -> Condition:
     matches = matcher(word, plain_matcher(term))
     if term.field == "is":
         return or_(false(), *(condition for mark, condition in _MARKS.items() if matches(mark)))
     if term.field == "host":
-        return _on_hosts([key for key, name in hosts.items() if matches(fold(key)) or matches(fold(name))])
+        return _on_hosts([key for key, name in chosen.hosts.items() if matches(fold(key)) or matches(fold(name))])
     if term.field == "id":
         return _has_id(word, term)
     if term.field == "what":
         return _has_words(word, term, matches)
     if term.field in _TEXTS:
         return like(_TEXTS[term.field], word, term)
+    detail = _DETAIL if chosen.tenants is None else _READABLE_DETAIL
     if has_wildcards(word):
-        texts = [like(part, word, term) for part in (*_TEXTS.values(), _DETAIL)]
+        texts = [like(part, word, term) for part in (*_TEXTS.values(), detail)]
     else:
-        texts = [like(func.concat_ws("\x01", *_TEXTS.values(), _DETAIL), word, term)]
+        texts = [like(func.concat_ws("\x01", *_TEXTS.values(), detail), word, term)]
     return or_(*texts, _has_words(word, term, matches))
 
 

@@ -55,6 +55,10 @@ async def test_operation_and_its_events_name_no_path_to_members(
     assert READABLE in str(events)
     assert PATH not in str(events)
     assert PATH in str((await server.admin.call(stored_events.LIST)).items)
+    for word in ("secret", PATH, "*secret*", "cannot"):
+        query = stored_events.EventQuery(q=word)
+        found = [(await client.call(stored_events.LIST, query=query)).total > 0 for client in (bob, server.admin)]
+        assert found == [word == "cannot", True], word
 
 
 async def test_bulk_names_no_path_to_members(server: LiveServer, bob: Client, monkeypatch: pytest.MonkeyPatch) -> None:
