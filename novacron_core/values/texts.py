@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import takewhile
-from urllib.parse import urlsplit
 
 
 def shared_beginning(one: str, other: str) -> str:
@@ -17,22 +16,8 @@ def shared_beginning(one: str, other: str) -> str:
 _PLACES = re.compile(
     r"(?<=')/[^']*(?=')"
     r'|(?<=")/[^"]*(?=")'
-    r"|(?:^|(?<=[\s'\"=(\[{:;,|‹“`]))(?:[a-zA-Z][\w+.-]*://[^\s'\"]+|(?:/+[\w.+@~%=,-]*[\w+@~%=-])+/?)"
+    r"|(?:^|(?<=[\s'\"=(\[{:;,|‹“`]))(?:[a-zA-Z][\w+.-]*://[^\s'\"]+|/[^\s'\"]*[^\s'\".,;:)\]}`])"
 )
-
-
-@lru_cache(maxsize=256)
-def without_address(sentence: str, uri: str) -> str:
-    """The sentence about a host without its URI, its address and port, and paths: for who may not know where it is."""
-    sentence = sentence.replace(uri, "…") if uri else sentence
-    try:
-        address = urlsplit(uri).hostname
-    except ValueError:
-        address = None
-    if address:
-        found = rf"(?<![\w.-])\[?{re.escape(address)}\]?(:\d+)?(?![\w-])"
-        sentence = re.sub(found, "…", sentence, flags=re.IGNORECASE)
-    return without_paths(sentence)
 
 
 @lru_cache(maxsize=256)  # the same sentence is the reason of each VM of a host

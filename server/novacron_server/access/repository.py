@@ -200,13 +200,14 @@ def limited_user(account: Account, scope: frozenset[Permission] | None) -> User:
 
 
 async def set_membership(
-    conn: AsyncConnection, user_id: str, tenant: str, role: Role, *, gains_rights: bool = False
+    conn: AsyncConnection, user_id: str, tenant: str, role: Role, *, gains_rights: bool = False, by_session: str = ""
 ) -> None:
     """Make the account a member of a tenant with this role, or change its role in it.
 
-    `gains_rights`: no session that has begun until now is usable in this tenant any more, also one that comes back to it.
+    `gains_rights`: no session that has begun until now is usable in this tenant any more, also one that comes back to it, but
+    `by_session`, which has brought an invitation.
     """
-    gained = {"gained_at": func.clock_timestamp()} if gains_rights else {}
+    gained = {"gained_at": func.clock_timestamp(), "gained_by": by_session or None} if gains_rights else {}
     changed = {"role": str(role), **gained}
     row = insert(m).values(user_id=user_id, tenant=tenant, **changed)
     await conn.execute(row.on_conflict_do_update(index_elements=[m.c.user_id, m.c.tenant], set_=changed))
@@ -454,7 +455,7 @@ _SESSIONS = select_accounts(
     s.c.expires_at,
     s.c.revoked_at,
     s.c.last_used_at,
-    func.coalesce(m.c.gained_at >= s.c.created_at, False).label("outdated"),
+    func.coalesce((m.c.gained_at >= s.c.created_at) & m.c.gained_by.is_distinct_from(s.c.id), False).label("outdated"),
 )
 
 

@@ -220,12 +220,13 @@ class Refusals:
         return _changed(draft, Target(type="user", id=account.id, name=account.username), wrong=wrong), account
 
     def _named(self, who: Principal, draft: AuditDraft) -> AuditDraft:
-        """With the name of what it is about, in the chain of its tenant."""
+        """With the name of what it is about, and in the chain of its tenant unless that is the installation's."""
         if (found := self._find_object(who, draft.target)) is None:
             return draft
         name, tenant = found
         target = Target(type=draft.target.type, id=draft.target.id, name=name)
-        return msgspec.structs.replace(draft, target=target, tenant=chain_of(tenant))
+        chain = INSTALLATION if may_see(who, None) else chain_of(tenant)
+        return msgspec.structs.replace(draft, target=target, tenant=chain)
 
     def _failed(self, account: User) -> str:
         """Count a failed sign-in. Returns a warning with the tenth one, empty otherwise."""

@@ -80,6 +80,7 @@ memberships = Table(
     _word("role"),
     _time("created_at", default=True),
     _time("gained_at", null=True),
+    Column("gained_by", _Id),
     PrimaryKeyConstraint("user_id", "tenant"),
     CheckConstraint("role IN ('owner', 'operator', 'viewer')", name="memberships_role_check"),
     Index("memberships_tenant_idx", "tenant"),

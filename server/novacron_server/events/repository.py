@@ -37,8 +37,8 @@ _TARGET_NAME: Text = case(
 _KIND: Text = func.coalesce(func.nullif(literal_column("(\"row\" ->> 'child_kind')", String), ""), t.c.target_name)
 _DETAIL: Text = case((_OF_OPERATION, t.c.reason), else_=func.coalesce(func.nullif(t.c.reason, ""), t.c.note))
 _PATHS = r"""'/[^']*'|"/[^"]*"|[^\s'"]*/[^\s'"]*"""
-_READABLE_DETAIL: Text = func.regexp_replace(_DETAIL, _PATHS, "", "g")
-"""For readers who get the detail without the paths of the host: what they cannot read they cannot search for either."""
+_READABLE_DETAIL: Text = case((t.c.target_type == "host", ""), else_=func.regexp_replace(_DETAIL, _PATHS, "", "g"))
+"""For readers who get the detail without the places of hosts: what they cannot read they cannot search for either."""
 _TYPE_WORDS: Text = func.translate(func.regexp_replace(t.c.type, r"^.*\.", ""), "_-", "  ")
 _TEXTS = {"by": t.c.actor, "state": t.c.after, "target": _TARGET_NAME, "type": t.c.type}
 _MARKS: dict[str, Condition] = {

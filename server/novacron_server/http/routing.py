@@ -17,7 +17,7 @@ from novacron_core.api.base import Nothing
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.rules.filters.language import MAX_LENGTH
-from novacron_core.rules.visibility import Principal, readable, why_not_permitted
+from novacron_core.rules.visibility import Principal, readable, readable_operation, why_not_permitted
 from novacron_core.values.roles import Permission
 from novacron_server.http import decoding
 from novacron_server.http.asked import Asked, asked_of
@@ -45,9 +45,7 @@ def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | N
         try:
             return await answer(request, asked)
         except errors.NovaCronError as e:
-            if asked.who is not None and (
-                e.status == 409 or e.status >= 500
-            ):  # the others are about the request itself
+            if asked.who is not None and e.status not in (404, 422):  # these are about the request itself
                 e.detail = readable(asked.who, e.detail)
             asked.refused = e
             raise
@@ -63,7 +61,10 @@ def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | N
         q = getattr(call.query, "q", "") or getattr(call.body, "q", "")
         if call.who is not None and q:
             filters.charge(call.who.user_id, min(len(q.split()) + q.count(","), MAX_LENGTH))
-        return _respond(endpoint, await served.handler(call))
+        result = await served.handler(call)
+        if isinstance(result, Operation) and call.who is not None:
+            result = readable_operation(call.who, result)
+        return _respond(endpoint, result)
 
     return HTTPRouteHandler(
         path=litestar_path(endpoint.path),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import msgspec
+
 from novacron_core import errors
 from novacron_core.api import images as api
 from novacron_core.api.base import ListQuery, Nothing, Page
+from novacron_core.rules.visibility import readable
 from novacron_server.http.call import Call, Served, serve
 from novacron_server.http.paging import page_of
 from novacron_server.images.service import Images
@@ -19,7 +22,9 @@ Recorded = Callable[[str, str], AbstractAsyncContextManager[list[str]]]
 def routes(images: Images, recorded: Recorded) -> list[Served]:
     @serve(api.LIST)
     async def list_images(call: Call[ListQuery, Nothing]) -> Page[api.Image]:
-        return page_of(await images.list(), call.query, text=lambda image: f"{image.name} {image.description}")
+        found = await images.list()
+        told = [msgspec.structs.replace(image, problem=readable(call.principal, image.problem)) for image in found]
+        return page_of(told, call.query, text=lambda image: f"{image.name} {image.description}")
 
     @serve(api.PUT)
     async def put(call: Call[api.ImageQuery, Nothing]) -> api.Image:

@@ -13,7 +13,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import NIC, VM, Disk, State, VMCreate
 from novacron_core.api.volumes import Volume
-from novacron_core.values.texts import without_address
+from novacron_core.rules.host_reasons import public_reason
 from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, NICFacts
 from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.crashes import current_crash
@@ -128,7 +128,7 @@ _Shown = tuple[State, datetime | None, str, State | None]
 def _state(host: HostView, known: KnownDomain, operation: Operation | None, crash: CrashRow | None) -> _Shown:
     state, since, reason = _reported(known, crash)
     if host.status is not HostStatus.UP:
-        return State.UNKNOWN, host.down_since, without_address(host.detail, host.uri), state
+        return State.UNKNOWN, host.down_since, public_reason(host.detail), state
     if known.remembered:
         return State.UNKNOWN, None, "not read since the server was started", state
     transitional = _TRANSITIONAL.get((operation.kind, state)) if operation else None

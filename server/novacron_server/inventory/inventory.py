@@ -21,8 +21,8 @@ from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.vms import vm_fields
+from novacron_core.rules.host_reasons import public_reason
 from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm, sees_everything
-from novacron_core.values.texts import without_address
 from novacron_server.hypervisor.connection.session import Override
 from novacron_server.hypervisor.facts import DomainFacts, Hint
 from novacron_server.hypervisor.host import LibvirtHost
@@ -190,7 +190,7 @@ class Inventory:
         if host_id is not None:
             host = self.host(host_id)
             if host.status is not HostStatus.UP:
-                why = without_address(host.detail, host.uri)
+                why = public_reason(host.detail)
                 raise errors.HostUnavailable(f"{host.name} does not respond: {why}", retry_after_s=5)
             return host
         for sync in self._syncs.values():

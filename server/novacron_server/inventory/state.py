@@ -23,8 +23,9 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import HIDDEN_VM, Volume
+from novacron_core.rules.host_reasons import public_reason
 from novacron_core.rules.visibility import SHARED, Principal, may_see, may_see_vm, readable_operation
-from novacron_core.values.texts import without_address, without_paths
+from novacron_core.values.texts import without_paths
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.compose import HostView, KnownDomain, compose_host, compose_vm
@@ -392,11 +393,7 @@ class _Hosts(_Table):
     def member_view(self, reader: Principal) -> Callable[[APIHost], APIHost]:
         """Without its URI: where a host is reached, and as whom, is for administrators."""
 
-        def shown(value: APIHost) -> APIHost:
-            detail = without_address(value.detail, value.uri)
-            return msgspec.structs.replace(value, uri="", detail=detail)
-
-        return shown
+        return lambda value: msgspec.structs.replace(value, uri="", detail=public_reason(value.detail))
 
     def all(self) -> Iterable[Visible]:
         return ((SHARED, host) for host in self._state.hosts())
@@ -417,12 +414,13 @@ class _Volumes(_Table):
         return (volume.tenant if volume else record.tenant), volume
 
     def member_view(self, reader: Principal) -> Callable[[Volume], Volume]:
-        """Without the id of a VM of another tenant."""
+        """Without the id of a VM of another tenant, and without paths of the host."""
 
         def shown(value: Volume) -> Volume:
             vm = self._state.composed((value.host, value.vm)) if value.vm else None
             hidden = vm is not None and vm.tenant != value.tenant
-            return msgspec.structs.replace(value, vm=HIDDEN_VM) if hidden else value
+            note = without_paths(value.note)
+            return msgspec.structs.replace(value, vm=HIDDEN_VM if hidden else value.vm, note=note)
 
         return shown
 

@@ -12,8 +12,9 @@ from novacron_core.api import usage as api
 from novacron_core.api.base import Page
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import VM, State
-from novacron_core.rules.visibility import Principal
-from novacron_core.values.texts import without_address
+from novacron_core.rules.host_reasons import public_reason
+from novacron_core.rules.visibility import Principal, may
+from novacron_core.values.roles import Permission
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics.latest import LatestSamples
@@ -36,7 +37,8 @@ class UsageService:
         for vm in self._inventory.vms(principal):
             if sample := self._latest.sample(vm.host, vm.id):
                 by_host.setdefault(vm.host, []).append((sample, vm.vcpus))
-        hosts = [self._host(view, by_host.get(view.id, []), now) for view in self._inventory.state.views.values()]
+        views = self._inventory.state.views.values() if may(principal, Permission.HOST_READ) else ()
+        hosts = [self._host(view, by_host.get(view.id, []), now) for view in views]
         sources = {host.source for host in hosts}
         ages = [host.age_s for host in hosts if host.age_s is not None and by_host.get(host.host)]
         return api.FleetUsage(
@@ -116,7 +118,7 @@ def _source(simulated: bool) -> str:
 
 def _why_outdated(view: HostView) -> str:
     return (
-        f"does not respond: {without_address(view.detail, view.uri)}"
+        f"does not respond: {public_reason(view.detail)}"
         if view.status is not HostStatus.UP
         else "metrics are out of date"
     )

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from novacron_core.api import events as api
-from novacron_core.api.nouns import VMS, VOLUMES, Nouns
+from novacron_core.api.nouns import HOSTS, VMS, VOLUMES, Nouns
 from novacron_core.api.stored_events import StoredEvent
 from novacron_core.rules.filters.vms import Scoped
+from novacron_core.rules.host_reasons import public_reason
 from novacron_core.rules.visibility import Principal, in_scope, may, may_see
 from novacron_core.values.roles import Permission, Role
 from novacron_core.values.texts import without_paths
@@ -131,6 +132,9 @@ def without_host_paths(event: E) -> E:
     """The event as those read it who are no administrators: where things are on a host is not for them."""
     if not (event.note or event.reason):
         return event
+    if event.target.type == HOSTS.type:
+        note, reason = public_reason(event.note), public_reason(event.reason)
+        return msgspec.structs.replace(event, note=note, reason=reason)
     return msgspec.structs.replace(event, note=without_paths(event.note), reason=without_paths(event.reason))
 
 

@@ -155,7 +155,8 @@ class Invitations:
             if any(each.tenant == found.tenant for each in await accounts.memberships_of(conn, principal.user_id)):
                 raise errors.Conflict(f"You are a member of {found.tenant} already")
             await require_room(conn, found.tenant)
-            await accounts.set_membership(conn, principal.user_id, found.tenant, role)
+            by = principal.session_id
+            await accounts.set_membership(conn, principal.user_id, found.tenant, role, gains_rights=True, by_session=by)
             joined = account_event(
                 account.user,
                 "access.member_added",

@@ -21,7 +21,7 @@ import structlog
 
 from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import Conflict, HostUnavailable, Internal, NovaCronError
-from novacron_core.values.texts import without_address
+from novacron_core.rules.host_reasons import public_reason
 from novacron_server.hypervisor import faults
 from novacron_server.hypervisor.connection import events
 from novacron_server.hypervisor.connection.connection import ConnectionLost
@@ -302,7 +302,7 @@ class ConnectionSupervisor(Generic[R]):
         """For everybody who may change something there: administrators read the whole reason at the host."""
         if self.status is HostStatus.CONNECTING:
             return "connecting to the host"
-        return f"the host is down: {without_address(self.detail, self.uri)}"
+        return f"the host is down: {public_reason(self.detail)}"
 
     def _set_status(self, status: HostStatus, detail: str) -> None:
         if status is not HostStatus.CONNECTING:

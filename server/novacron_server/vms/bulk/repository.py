@@ -88,12 +88,13 @@ async def cancel_queued(connection: Connection, operation_id: str, why: str, at:
 
 
 async def page(
-    connection: Connection, operation_id: str, words: Sequence[str], offset: int, limit: int
+    connection: Connection, operation_id: str, words: Sequence[str], offset: int, limit: int, *, reasons: bool
 ) -> tuple[list[BulkItem], int]:
-    """Return (one page, the total number), the worst first. Each word must be in name, state or reason."""
+    """Return (one page, the total number), the worst first. Each word must be in name, state or (`reasons`) reason."""
+    searched = (t.c.name, t.c.state, *([t.c.reason] if reasons else []))
     where: list[Any] = [t.c.operation_id == operation_id]
     for word in words:
-        where.append(func.concat_ws(" ", t.c.name, t.c.state, t.c.reason).icontains(word, autoescape=True))
+        where.append(func.concat_ws(" ", *searched).icontains(word, autoescape=True))
     total = (await connection.execute(select(func.count()).select_from(t).where(*where))).scalar_one()
     rank = case({str(state): rank for rank, state in enumerate(WORST_FIRST)}, value=t.c.state)
     rows = await connection.execute(select(t).where(*where).order_by(rank, t.c.position).offset(offset).limit(limit))

@@ -22,7 +22,7 @@ from novacron_core.rules.visibility import Principal, may_see, readable
 from novacron_core.rules.vm_actions import VMAction
 from novacron_core.values.counts import counted
 from novacron_core.values.operation_kinds import OperationKind
-from novacron_core.values.roles import Permission
+from novacron_core.values.roles import Permission, Role
 from novacron_server.access import repository as accounts
 from novacron_server.access.people.rights import require, require_tenant
 from novacron_server.database.transactions import Connection, Database
@@ -170,8 +170,9 @@ class Bulks:
             raise _invalid("sort", "the items that need attention are always first")
         await self._operations.get(principal, operation_id)
         words, offset = query.q.split(), (query.page - 1) * query.page_size
+        reasons = principal.role is Role.ADMINISTRATOR  # others read them without the paths, and so search none
         items, total = await self._database.run(
-            lambda c: repository.page(c, operation_id, words, offset, query.page_size), read_only=True
+            lambda c: repository.page(c, operation_id, words, offset, query.page_size, reasons=reasons), read_only=True
         )
         items = [msgspec.structs.replace(item, reason=readable(principal, item.reason)) for item in items]
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
