@@ -63,9 +63,9 @@ def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
     with open_console(fleet, 80, 24) as terminal:
         terminal.see(r"api-\d{5}", 20)
         read_until(terminal, lambda: len(names(terminal)) >= 16)
-        _check_bytes(terminal)
         terminal.press("end")
         terminal.see("worker-01994")
+        _check_bytes(terminal)
 
 
 def _check_bytes(terminal: Terminal) -> None:
@@ -73,14 +73,14 @@ def _check_bytes(terminal: Terminal) -> None:
     for a dialog, and 19 to 34 for another screen."""
     spent = {"start": terminal.received}
     for key, seen in (
-        ("down", ""),
-        ("pagedown", ""),
+        ("up", ""),
+        ("pageup", ""),
         ("o", "STATE▴"),
         ("?", "esc closes"),
         ("esc", "STATE▴"),
         ("4", "HOT"),
         ("5", "Top by"),
-        ("7", "AGE"),
+        ("7", "CLOCK"),
         ("1", "STATE▴"),
     ):
         before = terminal.received
@@ -88,9 +88,8 @@ def _check_bytes(terminal: Terminal) -> None:
         terminal.see(seen)
         terminal.settle(0.3)
         spent[key] = terminal.received - before
-    print(spent)
-    limits = {"start": 9000}
-    assert not {key: count for key, count in spent.items() if count > limits.get(key, 0)}
+    limits = {"start": 12000, "up": 3000, "5": 15000}  # beside what samples paint meanwhile; charts have the most cells
+    assert not {key: count for key, count in spent.items() if count > limits.get(key, 9000)}, spent
 
 
 def every(terminal: Terminal, pattern: str) -> bool:
