@@ -238,6 +238,8 @@ def test_sentence_without_paths(sentence: str, shown: str) -> None:
         ("", ""),
         ("no response", "no response"),
         ("2 earlier calls still hang", "2 earlier calls still hang"),
+        ("libvirt stopped responding", "libvirt stopped responding"),
+        ("castles.example: no answer", "the connection was lost"),
         ("ssh: connect to host 10.0.0.5 port 22: Connection refused", "its libvirt accepts no connection"),
         ("root@10.0.7.1: Permission denied (publickey)", "it refuses the sign-in"),
         ("Failed to connect socket to '/run/x': No such file or directory", "its libvirt accepts no connection"),

@@ -288,6 +288,9 @@ class Access:
         user = await self._database.run(work, read_only=True)
         if user is None:
             raise Unauthenticated("This account no longer exists")
+        if principal.token:  # who holds it learns of its tenant alone
+            own = [each for each in user.memberships if each.tenant == principal.tenant]
+            user = msgspec.structs.replace(user, memberships=own)
         return Validation(valid=True, user=user, expires_at=principal.expires_at)
 
     # -- tickets -----------------------------------------------------------------------------------------------------

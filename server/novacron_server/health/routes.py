@@ -12,6 +12,8 @@ from novacron_core.api import health as api
 from novacron_core.api.base import Nothing
 from novacron_core.api.hosts import HostStatus
 from novacron_core.local_server import KEY, make_proof
+from novacron_core.rules.visibility import may
+from novacron_core.values.roles import Permission
 from novacron_server.database.private_files import read_or_create_secret
 from novacron_server.database.transactions import Database
 from novacron_server.file_calls import FILE_CALLS, DoesNotRespond
@@ -43,7 +45,7 @@ def routes(
         known = call.who is not None
         checks = api.Checks(
             database=await _database(database),
-            hypervisor=_hypervisor(inventory),
+            hypervisor=_hypervisor(inventory, names=call.who is not None and may(call.who, Permission.HOST_READ)),
             storage=await _storage(data_dir),
             metrics=api.MetricsCheck(status="degraded" if problem else "healthy", detail=problem),
             background=background(),
@@ -113,9 +115,11 @@ async def _database(database: Database) -> api.DatabaseCheck:
     return api.DatabaseCheck(status=status, latency_ms=round(latency_ms, 2), kind=database.kind, detail=refusal)
 
 
-def _hypervisor(inventory: Inventory) -> api.HypervisorCheck:
+def _hypervisor(inventory: Inventory, *, names: bool) -> api.HypervisorCheck:
+    """`names`: the hosts too, each with its state."""
     views = list(inventory.state.views.values())
-    hosts = [api.HostCheck(id=v.id, name=v.name, status=str(v.status), simulated=v.simulated) for v in views]
+    named = views if names else []
+    hosts = [api.HostCheck(id=v.id, name=v.name, status=str(v.status), simulated=v.simulated) for v in named]
     up = sum(view.status is HostStatus.UP for view in views)
     status = "unhealthy" if not up else "healthy" if up == len(views) else "degraded"
     return api.HypervisorCheck(status=status, hosts=hosts)

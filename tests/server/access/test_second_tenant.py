@@ -8,10 +8,11 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import psycopg
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import access, audit, hosts, images, operations, stored_events, usage, vms, volumes
+from novacron_core.api import access, audit, health, hosts, images, operations, stored_events, usage, vms, volumes
 from novacron_core.api.access import Register
 from novacron_core.api.base import ListQuery
 from novacron_core.api.people import InvitationCreate
@@ -21,7 +22,9 @@ from novacron_core.client import Client
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, Role
 from novacron_server.file_calls import DoesNotRespond
+from novacron_server.hypervisor.connection.connection import ConnectionLost
 from novacron_server.hypervisor.host import LibvirtHost
+from novacron_server.hypervisor.vms import domains
 from novacron_server.runtime.settings import Settings
 from novacron_server.volumes.users import VolumeUsers
 from tests.support.access import HERE, AccessUnderTest
@@ -207,3 +210,30 @@ async def test_session_of_before_does_not_come_back_by_a_new_invitation(ready_ac
         with pytest.raises(errors.Forbidden, match="Sign in again"):
             await enter_red(session)
     assert (await enter_red(fresh)).role is Role.OWNER
+
+
+async def test_token_reads_of_its_user_what_is_of_its_tenant(red: Red, owner_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
+        query = (
+            "INSERT INTO memberships (user_id, tenant, role) SELECT id, 'red', 'viewer' FROM users WHERE username = %s"
+        )
+        await owner.execute(query, ("bob",))
+    async with await with_token(red.server, red.bob, permissions=[Permission.VM_READ]) as token:
+        assert [each.tenant for each in (await token.call(access.VALIDATE)).user.memberships] == ["default"]
+        health_now = await token.call(health.HEALTH)
+        assert health_now.checks.hypervisor.hosts == []
+    assert len((await red.bob.call(access.VALIDATE)).user.memberships) == 2
+    assert (await red.bob.call(health.HEALTH)).checks.hypervisor.hosts
+
+
+async def test_lost_connection_tells_members_no_address(red: Red, monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = await succeeded(red.server, await red.rob.call(vms.CREATE, body=vm_request(start=False)))
+
+    def lose(*_: object, **__: object) -> None:
+        raise ConnectionLost("root@10.0.0.5: Permission denied (publickey)")
+
+    monkeypatch.setattr(domains, "start", lose)
+    ended = await red.server.ended(await red.rob.call(vms.START, vm_id=vm.target.id))
+    assert ended.problem is not None
+    assert "it refuses the sign-in" in ended.problem.detail
+    assert "10.0.0.5" not in ended.problem.detail

@@ -42,8 +42,11 @@ class ApiTokens:
         self._ended = ended
 
     async def own(self, caller: Principal, query: ListQuery) -> Page[ApiToken]:
-        """The caller's tokens. Raises ValidationFailed, DatabaseUnavailable."""
-        found = await self._database.run(lambda conn: repository.live(conn, user_id=caller.user_id), read_only=True)
+        """The caller's tokens; for a token, those of its tenant. Raises ValidationFailed, DatabaseUnavailable."""
+        tenant = caller.tenant if caller.token else None
+        found = await self._database.run(
+            lambda conn: repository.live(conn, user_id=caller.user_id, tenant=tenant), read_only=True
+        )
         return page_of(found, query, text=_text)
 
     async def everybody(self, caller: Principal, query: ListQuery) -> Page[ApiToken]:

@@ -155,8 +155,10 @@ class Invitations:
             if any(each.tenant == found.tenant for each in await accounts.memberships_of(conn, principal.user_id)):
                 raise errors.Conflict(f"You are a member of {found.tenant} already")
             await require_room(conn, found.tenant)
-            by = principal.session_id
-            await accounts.set_membership(conn, principal.user_id, found.tenant, role, gains_rights=True, by_session=by)
+            by, gains = principal.session_id, principal.role is not Role.ADMINISTRATOR
+            await accounts.set_membership(
+                conn, principal.user_id, found.tenant, role, gains_rights=gains, by_session=by
+            )
             joined = account_event(
                 account.user,
                 "access.member_added",

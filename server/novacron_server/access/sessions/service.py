@@ -33,8 +33,8 @@ class Sessions:
         self._ended = ended
 
     async def own(self, caller: Principal, query: ListQuery) -> Page[AccountSession]:
-        """The caller's sessions. Raises ValidationFailed, DatabaseUnavailable."""
-        return await self._page(caller, caller.user_id, None, query)
+        """The caller's sessions; for a token, those in its tenant. Raises ValidationFailed, DatabaseUnavailable."""
+        return await self._page(caller, caller.user_id, caller.tenant if caller.token else None, query)
 
     async def of_user(self, caller: Principal, user_id: str, query: ListQuery) -> Page[AccountSession]:
         """The sessions of a user, as far as the caller may see them. Raises NotFound, also for a foreign user."""

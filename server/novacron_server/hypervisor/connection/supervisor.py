@@ -150,8 +150,8 @@ class ConnectionSupervisor(Generic[R]):
             result = waiter.result()
         except ConnectionLost as error:
             session.lose(str(error))
-            subject = f"cannot {what}: " if what else ""
-            raise HostUnavailable(f"{subject}lost the connection to the host ({error})", retry_after_s=5) from error
+            subject, why = f"cannot {what}: " if what else "", public_reason(str(error))
+            raise HostUnavailable(f"{subject}lost the connection to the host ({why})", retry_after_s=5) from error
         except libvirt.libvirtError as error:
             self.seen_at = datetime.now(UTC)
             raise faults.translate(error, what) from error

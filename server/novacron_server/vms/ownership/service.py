@@ -36,7 +36,6 @@ from novacron_server.vms.service import BulkChild
 from novacron_server.volumes import repository as volume_rows
 from novacron_server.volumes.procedures.hand_over import HandOverVolumeSteps
 from novacron_server.volumes.row_events import volume_row_event
-from novacron_server.volumes.users import overlays
 
 _OTHER_OWNER = "only its owner, or an owner of the tenant, can hand it over"
 _OTHER_TENANT = "only administrators can move it to another tenant"
@@ -215,10 +214,13 @@ class Ownership:
         """Raises Conflict when files of two tenants would depend on each other."""
         names = {volume.name for volume in taken}
         for volume in taken:
-            if others := [name for name in overlays(self._inventory, principal, volume) if name not in names]:
+            for other in self._inventory.state.storage.overlays(volume):
+                if other.name in names:
+                    continue
+                # Members of the tenant read why a bulk of an administrator was refused: it names nothing of others.
+                name = other.name if other.tenant == thing.tenant else "a volume that is not of this tenant"
                 raise errors.Conflict(
-                    f"{volume.name} is the backing file of {others[0]}, which stays with {thing.tenant}: {thing.name}"
-                    " cannot go to another tenant"
+                    f"{volume.name} is the backing file of {name}: {thing.name} cannot go to another tenant"
                 )
 
 
