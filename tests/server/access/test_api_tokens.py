@@ -341,7 +341,7 @@ async def test_token_stays_in_its_tenant(server: LiveServer, owner_url: str) -> 
             "UPDATE users SET tenant = 'red' WHERE username = 'bob'",
         )
         who = (await script.call(access.VALIDATE)).user
-        assert (who.tenant, who.role, len(who.memberships)) == ("default", Role.OPERATOR, 2)
+        assert (who.tenant, who.role, len(who.memberships)) == ("default", Role.OPERATOR, 1)
 
 
 async def test_token_is_recorded_in_the_tenant_where_it_acts(server: LiveServer, owner_url: str) -> None:

@@ -153,7 +153,7 @@ def test_vm_on_a_host_that_is_down_is_unknown_and_never_stopped(state: Inventory
     state.set_view(view(HostStatus.DOWN, down_since=NOW))
     vm = state.vm(VM_ID)
     assert vm is not None
-    assert (vm.state, vm.state_since, vm.reason) == (State.UNKNOWN, NOW, "gone")
+    assert (vm.state, vm.state_since, vm.reason) == (State.UNKNOWN, NOW, "the connection was lost")
 
 
 def test_running_operation_is_shown_on_its_vm_with_its_transition(state: InventoryState) -> None:

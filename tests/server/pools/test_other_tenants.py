@@ -166,6 +166,6 @@ async def test_no_path_of_a_lost_host_reaches_a_member(server: LiveServer, red: 
     view = next(iter(state.views.values()))
     state.set_view(replace(view, status=HostStatus.DOWN, detail="cannot connect to '/srv/secret dir/sock': refused"))
     shown = [(await red.call(vms.LIST)).items, await red.call(usage.NOW), (await red.call(hosts.LIST)).items]
-    assert all("cannot connect to '…': refused" in str(each) for each in shown), shown
+    assert all("its libvirt accepts no connection" in str(each) for each in shown), shown
     assert "secret" not in str(shown)
     assert "/srv/secret dir/sock" in str((await server.admin.call(hosts.LIST)).items)
