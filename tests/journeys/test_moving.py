@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.busy_guest import Serial, checksum_of, write_busy_image
 from tests.support.console_keys import make_administrator
+from tests.support.fleet_list import read_until
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.long, pytest.mark.timeout(600)]
@@ -37,7 +38,7 @@ def move(terminal: Terminal, tier: str) -> None:
     terminal.press("ctrl+s")
     # Do not wait for "accepted": so small a disk may have moved before the response arrives.
     terminal.see(rf"move-01-\S+\.qcow2 +{tier} ", 120)
-    terminal.see_no(r"\d+% moving", 30)
+    terminal.see_no(r"\d+% moving", 30)  # the old copy is removed after that
 
 
 def test_disk_is_moved_twice_while_its_guest_writes(console: Console, qemu: libvirt.virConnect, data_dir: Path) -> None:
@@ -60,13 +61,13 @@ def test_disk_is_moved_twice_while_its_guest_writes(console: Console, qemu: libv
     terminal.see(r"move-01-\S+\.qcow2 +hot ")
     name = next(iter(files(data_dir)))[1]
     move(terminal, "cold")
-    assert files(data_dir) == {("cold", name)}
+    read_until(terminal, lambda: files(data_dir) == {("cold", name)})
     terminal.press("enter")
     terminal.see("move-01 as disk")
     terminal.press("esc")
     terminal.see_no("move-01 as disk", 10)
     move(terminal, "hot")
-    assert files(data_dir) == {("hot", name)}
+    read_until(terminal, lambda: files(data_dir) == {("hot", name)})
 
     serial.wait_for_writes()
     terminal.see(r"HOT +\d+ volumes +r \S+  w [1-9]", 60)  # the tier shows what the guest writes
