@@ -96,8 +96,7 @@ def _cells(segments: Iterable[Segment], system: ColorSystem) -> list[_Cell]:
             continue
         look = _appearance(style, system) if style else _PLAIN
         while cells and text and not text[0].isascii() and not cell_len(text[0]):  # belongs to what is before it
-            at = len(cells) - 1 if cells[-1][0] else len(cells) - 2
-            cells[at] = (cells[at][0] + text[0], cells[at][1])
+            _add_to_last(cells, text[0])
             text = text[1:]
         cells += _text_cells(text, look)
     return cells
@@ -111,11 +110,16 @@ def _text_cells(text: str, look: _Appearance) -> list[_Cell]:
     for char in text:
         width = cell_len(char)
         if width == 0 and cells:
-            at = len(cells) - 1 if cells[-1][0] else len(cells) - 2
-            cells[at] = (cells[at][0] + char, look)
+            _add_to_last(cells, char)
         else:
             cells += [(char, look), *[("", look)] * (width - 1)]
     return cells
+
+
+def _add_to_last(cells: list[_Cell], char: str) -> None:
+    """Add a character without a width to the one before it."""
+    at = len(cells) - 1 if cells[-1][0] else len(cells) - 2
+    cells[at] = (cells[at][0] + char, cells[at][1])
 
 
 def _differences(

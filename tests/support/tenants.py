@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import psycopg
 
 from novacron_core.api import access
@@ -33,3 +36,12 @@ async def member_of(server: LiveServer, owner_url: str, username: str, tenant: s
     client = Client(server.url)
     await client.sign_in(username, PASSWORD)
     return client
+
+
+@asynccontextmanager
+async def members_of(server: LiveServer, owner_url: str, *people: tuple[str, str, Role]) -> AsyncIterator[list[Client]]:
+    """New accounts, each (name, tenant, role), signed in until the end of the block."""
+    clients = [await member_of(server, owner_url, name, tenant, role) for name, tenant, role in people]
+    yield clients
+    for client in clients:
+        await client.close()

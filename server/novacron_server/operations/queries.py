@@ -8,7 +8,7 @@ from contextlib import suppress
 from novacron_core import errors
 from novacron_core.api.nouns import OPERATIONS
 from novacron_core.api.operations import Operation
-from novacron_core.rules.visibility import Principal, readable_operation
+from novacron_core.rules.visibility import Principal
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.subjects import seen_ids, sees
@@ -42,7 +42,7 @@ async def get(database: Database, memory: InventoryState, principal: Principal, 
         with suppress(TimeoutError):
             async with asyncio.timeout(_BARRIER_TIMEOUT_S):
                 await memory.barrier(seq)
-    return readable_operation(principal, operation)
+    return operation
 
 
 async def page(
@@ -51,13 +51,6 @@ async def page(
     """Return (one page, the total number), newest first. Each word of `q` must be in kind, name, state or actor.
     Without a word, a bulk stands for its operations."""
     words, offset = q.split(), (page - 1) * page_size
-    found, total = await _page(database, memory, principal, words, offset, page_size)
-    return [readable_operation(principal, operation) for operation in found], total
-
-
-async def _page(
-    database: Database, memory: InventoryState, principal: Principal, words: list[str], offset: int, page_size: int
-) -> tuple[list[Operation], int]:
     try:
         targets = seen_ids(principal, memory)
         return await database.run(

@@ -7,6 +7,7 @@ from uuid import UUID
 from novacron_core import errors
 from novacron_core.api import operations as api
 from novacron_core.api.base import ListQuery, Nothing, Page
+from novacron_core.rules.visibility import readable_operation
 from novacron_server.http.call import Call, Served, serve
 from novacron_server.operations.runner import Operations
 
@@ -15,7 +16,8 @@ def routes(operations: Operations) -> list[Served]:
     @serve(api.LIST)
     async def list_operations(call: Call[ListQuery, Nothing]) -> Page[api.Operation]:
         query = call.query
-        items, total = await operations.page(call.principal, query.q, query.page, query.page_size)
+        found, total = await operations.page(call.principal, query.q, query.page, query.page_size)
+        items = [readable_operation(call.principal, operation) for operation in found]
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
 
     @serve(api.GET)

@@ -16,7 +16,7 @@ from novacron_core import errors
 from novacron_core.api.audit import AuditResult
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.rules.operation_words import noun
-from novacron_core.rules.visibility import Principal, readable_operation
+from novacron_core.rules.visibility import Principal
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.audit import repository as audit
 from novacron_server.audit.records import Actor, AuditDraft, acting, chain_of
@@ -285,7 +285,7 @@ class Operations:
             context = self._cancellable(operation)
             await self._record_cancel(operation, acting(principal))
             if context.operation.may_cancel and await self._stop_early(context, principal.username):
-                return readable_operation(principal, context.operation)
+                return context.operation
         # A second request waits for the same end.
         ending = self._cancelling.get(operation_id) or self._begin_cancelling(operation, principal.username)
         await asyncio.wait({ending}, timeout=_CANCEL_WAIT_S)  # it takes longer if the host does not respond

@@ -34,7 +34,7 @@ from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.quotas import MIB
 from tests.support.requests import succeeded, three_pools, vm_request
 from tests.support.server import LiveServer, running
-from tests.support.tenants import add_tenant, member_of
+from tests.support.tenants import add_tenant, members_of
 from tests.support.waiting import until
 
 PATH = "/srv/secret/web-01.qcow2"
@@ -54,18 +54,14 @@ class Red:
 @pytest.fixture
 async def red(server: LiveServer, image: str, owner_url: str) -> AsyncIterator[Red]:
     await add_tenant(owner_url, "red")
-    people = [
-        await member_of(server, owner_url, name, tenant, role)
-        for name, tenant, role in (
-            ("rita", "red", Role.OWNER),
-            ("rob", "red", Role.OPERATOR),
-            ("vic", "red", Role.VIEWER),
-            ("bob", "default", Role.OPERATOR),
-        )
-    ]
-    yield Red(server, *people)
-    for client in people:
-        await client.close()
+    people: tuple[tuple[str, str, Role], ...] = (
+        ("rita", "red", Role.OWNER),
+        ("rob", "red", Role.OPERATOR),
+        ("vic", "red", Role.VIEWER),
+        ("bob", "default", Role.OPERATOR),
+    )
+    async with members_of(server, owner_url, *people) as clients:
+        yield Red(server, *clients)
 
 
 async def refuse(*_: object, **__: object) -> None:

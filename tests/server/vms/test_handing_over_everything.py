@@ -20,7 +20,7 @@ from tests.support.event_stream import open_stream
 from tests.support.quotas import MIB, limit
 from tests.support.requests import succeeded
 from tests.support.server import LiveServer
-from tests.support.tenants import add_tenant, member_of
+from tests.support.tenants import add_tenant, members_of
 
 MISSING = "00000000-0000-4000-8000-000000000000"
 
@@ -66,18 +66,14 @@ async def id_of(client: Client) -> str:
 @pytest.fixture
 async def team(server: LiveServer, image: str, owner_url: str) -> AsyncIterator[Team]:
     await add_tenant(owner_url, "red")
-    clients = [
-        await member_of(server, owner_url, name, tenant, role)
-        for name, tenant, role in (
-            ("olga", "default", Role.OWNER),
-            ("eve", "default", Role.OPERATOR),
-            ("cid", "default", Role.OPERATOR),
-            ("rita", "red", Role.OWNER),
-        )
-    ]
-    yield Team(server, *clients)
-    for client in clients:
-        await client.close()
+    people: tuple[tuple[str, str, Role], ...] = (
+        ("olga", "default", Role.OWNER),
+        ("eve", "default", Role.OPERATOR),
+        ("cid", "default", Role.OPERATOR),
+        ("rita", "red", Role.OWNER),
+    )
+    async with members_of(server, owner_url, *people) as clients:
+        yield Team(server, *clients)
 
 
 async def test_everything_of_a_person_goes_to_a_colleague_as_one_operation(team: Team) -> None:

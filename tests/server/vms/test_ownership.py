@@ -21,7 +21,7 @@ from tests.support.event_stream import open_stream
 from tests.support.quotas import MIB, limit, made_volume, volume_named
 from tests.support.requests import create_vm, succeeded
 from tests.support.server import LiveServer
-from tests.support.tenants import add_tenant, member_of, put_into
+from tests.support.tenants import add_tenant, members_of, put_into
 
 NAMESPACE = "urn:novacron:vm:1"
 
@@ -44,18 +44,14 @@ class TwoTenants:
 @pytest.fixture
 async def two(server: LiveServer, image: str, owner_url: str) -> AsyncIterator[TwoTenants]:
     await add_tenant(owner_url, "red")
-    people = [
-        await member_of(server, owner_url, name, tenant, role)
-        for name, tenant, role in (
-            ("olga", "default", Role.OWNER),
-            ("bob", "default", Role.OPERATOR),
-            ("cid", "default", Role.OPERATOR),
-            ("rob", "red", Role.OPERATOR),
-        )
-    ]
-    yield TwoTenants(server, *people)
-    for client in people:
-        await client.close()
+    people: tuple[tuple[str, str, Role], ...] = (
+        ("olga", "default", Role.OWNER),
+        ("bob", "default", Role.OPERATOR),
+        ("cid", "default", Role.OPERATOR),
+        ("rob", "red", Role.OPERATOR),
+    )
+    async with members_of(server, owner_url, *people) as clients:
+        yield TwoTenants(server, *clients)
 
 
 async def vm_of(two: TwoTenants, client: Client, name: str = "web-01") -> VM:

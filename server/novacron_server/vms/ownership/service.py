@@ -62,7 +62,7 @@ class Ownership:
             tenant, owner = _recipient(principal, vm, body)
             taken = self._volumes_of(vm, managed=True)
             if tenant != vm.tenant:
-                self._check_chains(principal, vm, taken)
+                self._check_chains(vm, taken)
             steps = OwnershipSteps(
                 tenant_before=vm.tenant or "",
                 owner_before=vm.owner or "",
@@ -163,7 +163,7 @@ class Ownership:
                 raise errors.Conflict(refused)
             tenant, owner = _recipient(principal, volume, body)
             if tenant != volume.tenant:
-                self._check_chains(principal, volume, [volume])
+                self._check_chains(volume, [volume])
 
             async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
                 with _without_details(volume, tenant):
@@ -210,7 +210,7 @@ class Ownership:
             and (volume.tenant == vm.tenant if managed else volume.unmanaged and volume.id in written)
         ]
 
-    def _check_chains(self, principal: Principal, thing: VM | Volume, taken: Sequence[Volume]) -> None:
+    def _check_chains(self, thing: VM | Volume, taken: Sequence[Volume]) -> None:
         """Raises Conflict when files of two tenants would depend on each other."""
         names = {volume.name for volume in taken}
         for volume in taken:
