@@ -13,7 +13,7 @@ from novacron_core.api import audit as api
 from novacron_core.api.audit import AuditEntry, AuditQuery, ChainCheck, ChainQuery
 from novacron_core.api.health import INFO
 from novacron_core.client import Client
-from novacron_core.client.audit import verify_chains
+from novacron_core.client.audit import export_part, verify_chains
 from novacron_core.rules.audit_chain import check_export
 from novacron_core.rules.filters.events import with_moments
 from novacron_core.rules.filters.language import FilterError
@@ -116,7 +116,7 @@ async def _lines(client: Client, query: ChainQuery) -> AsyncIterator[str]:
     """The lines of all parts, as ASCII."""
     after: str | None = ""
     while after is not None:
-        data = await client.call(api.EXPORT, query=msgspec.structs.replace(query, after=after))
+        data = await export_part(client, msgspec.structs.replace(query, after=after))
         after = None
         for line in data.splitlines():
             values = json.loads(line)

@@ -46,6 +46,9 @@ _PART_S = 5.0
 _PART_ENTRIES = 20_000
 """Entries in one answer of an export."""
 _READ_S = 30.0
+_WAIT_S = 6.0
+"""How long a read waits for others. With the read itself, less than clients wait."""
+_BUSY = "other reads of the audit log are running: try again in a few seconds"
 _WHOLE_S = 3600.0
 _log = structlog.get_logger(__name__)
 
@@ -76,7 +79,7 @@ class Audit:
         self._signer = signer
         self._now = now
         self._part_s = part_s
-        self._walks = Turns(1)
+        self._walks = Turns(2)
         self._searches = Turns(2)
 
     @asynccontextmanager
@@ -103,7 +106,8 @@ class Audit:
             _log.warning("audit_end_not_recorded", action=action, name=name, reason=e.detail)
 
     async def page(self, principal: Principal, query: AuditQuery) -> Page[AuditEntry]:
-        """One page, newest first. Raises ValidationFailed naming the parameter, DatabaseUnavailable."""
+        """One page, newest first. Raises ValidationFailed naming the parameter, RateLimited while other reads take long,
+        DatabaseUnavailable."""
         now = self._now()
         if query.from_ is not None and query.to is not None and query.from_ > query.to:
             raise _invalid("from", "must not be later than to")
@@ -115,7 +119,7 @@ class Audit:
             to=query.to,
         )
         offset = (query.page - 1) * query.page_size
-        async with self._searches.of(principal.user_id):
+        async with self._searches.of(principal, _WAIT_S, _BUSY):
             items, total = await self._database.run(
                 lambda conn: repository.page(conn, chosen, offset, query.page_size),
                 read_only=True,
@@ -230,7 +234,7 @@ class Audit:
         query: ChainQuery,
         work: Callable[[Connection, list[str], _Position | None], Awaitable[T]],
     ) -> T:
-        """Read chains from a position on, one reader after another."""
+        """Read chains from a position on, those of one tenant one after another."""
         position = _unpack(query.after)
         chosen = query.tenant if position is None else position.tenant
 
@@ -244,7 +248,7 @@ class Audit:
                 tenants = [tenant for tenant in tenants if tenant >= position.tenant]
             return await work(conn, tenants, position)
 
-        async with self._walks.of(principal.user_id):
+        async with self._walks.of(principal, _WAIT_S, _BUSY):
             return await self._database.run(read, read_only=True, timeout_s=_READ_S)
 
     async def _tenants(self, conn: Connection) -> list[str]:

@@ -1,21 +1,33 @@
-"""Turns for reads that take long: so many at a time, and of each user one."""
+"""Turns for reads that take long: so many at a time, of each tenant fewer, and of each user one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
+
+from novacron_core import errors
+from novacron_core.rules.visibility import Principal
+from novacron_server.places import Places
 
 
 class Turns:
-    """A user's reads wait for each other, not everybody for them."""
+    """A user's reads wait for each other, not everybody for them; and one tenant's never take all places."""
 
     def __init__(self, at_once: int) -> None:
-        self._slots = asyncio.Semaphore(at_once)
+        self._places = Places(at_once, max(1, at_once - 1))
         self._users: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def of(self, user_id: str) -> AsyncIterator[None]:
-        async with self._users.setdefault(user_id, asyncio.Lock()), self._slots:
+    async def of(self, principal: Principal, patience_s: float | None = None, refusal: str = "") -> AsyncIterator[None]:
+        """A turn of this user. Raises RateLimited with the sentence `refusal` if it has not come within the patience."""
+        user = self._users.setdefault(principal.user_id, asyncio.Lock())
+        async with AsyncExitStack() as turn:
+            try:
+                async with asyncio.timeout(patience_s):
+                    await turn.enter_async_context(user)
+                    await turn.enter_async_context(self._places.hold(principal.tenant))
+            except TimeoutError as e:
+                raise errors.RateLimited(refusal, retry_after_s=5) from e
             yield

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import msgspec
@@ -38,7 +36,7 @@ _QUICK_AT_ONCE, _SLOW_AT_ONCE = 4, 2
 
 class Events:
     """Queries the outbox, in which events are kept for 30 days. Every user has at most one quick list and one slow search
-    in the database at a time, and slow searches never take the places of quick ones."""
+    in the database at a time, no tenant takes all places, and slow searches never take those of quick ones."""
 
     def __init__(
         self, database: Database, state: InventoryState, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -68,26 +66,21 @@ class Events:
             api_token=principal.limited_token,
         )
 
-        items, total = await self._search(principal.user_id, chosen, query)
+        items, total = await self._search(principal, chosen, query)
         if principal.role is not Role.ADMINISTRATOR:
             items = [_readable(principal, without_host_paths(item)) for item in items]
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
 
-    async def _search(self, user_id: str, chosen: Selection, query: EventQuery) -> tuple[list[StoredEvent], int]:
+    async def _search(
+        self, principal: Principal, chosen: Selection, query: EventQuery
+    ) -> tuple[list[StoredEvent], int]:
         quick_s = min(QUICK_S, self._database.budget_s / 2)
         try:
-            async with self._quick.of(user_id):
+            async with self._quick.of(principal):
                 return await self._list(chosen, query, quick_s)
         except StatementTooSlow:
             pass
-        async with AsyncExitStack() as turn:
-            try:
-                async with asyncio.timeout(WAIT_S):
-                    await turn.enter_async_context(self._slow.of(user_id))
-            except TimeoutError as e:
-                raise errors.RateLimited(
-                    f"other slow searches are running: wait, or {_NARROWER}", retry_after_s=5
-                ) from e
+        async with self._slow.of(principal, WAIT_S, f"other slow searches are running: wait, or {_NARROWER}"):
             try:
                 return await self._list(chosen, query, SLOW_S)
             except StatementTooSlow as e:

@@ -36,6 +36,8 @@ Progress = Callable[[int, int], None]
 Begin = Callable[[], Awaitable[object]]
 """Awaited when a transfer has its threads, before it begins."""
 RELAY_THREADS = 2
+COPIES_OF_A_TENANT = 2
+"""Copies of files at a time on one host. A rate limit makes one last for days: others' need threads beside it."""
 RENAME_LIMIT_S = 60.0
 """A rename flushes the directory. Given up earlier it could still be done, when its operation is undone already."""
 
@@ -53,7 +55,8 @@ class HostStorage(Calls[DomainReader]):
         self._simulated = is_simulated(supervisor.uri)
         self._local = is_local(supervisor.uri)
         self._pool_creation = asyncio.Lock()
-        self.transfers = Transfers(supervisor)
+        self.transfers = Transfers(supervisor, supervisor.transfers)
+        self.copies = Transfers(supervisor, supervisor.copies, COPIES_OF_A_TENANT)
         self._listings = PoolListings(supervisor)
         self._directories: dict[str, str] = {}
 
@@ -150,19 +153,21 @@ class HostStorage(Calls[DomainReader]):
         target: Path,
         progress: Progress,
         *,
+        tenant: str | None,
         begin: Begin = _nothing,
         bandwidth_bytes_s: int = 0,
     ) -> tuple[int, int]:
         """Copy a volume's file over another's, flush it to the disk and compare. Only if `sees` is true for both.
+        `tenant` is the one that the copy is made for.
 
         Returns `written_at` of the copied source. Raises Conflict (no space left, source written to during the copy)
         and Internal if the copy differs. Cancel the task to stop it.
         """
         report = partial(schedule, asyncio.get_running_loop(), progress)
         copy = FileCopy(source, target, report, threading.Event(), bandwidth_bytes_s)
-        async with self.transfers.threads():
+        async with self.copies.threads.hold(tenant):
             await begin()
-            return await self.transfers.run(copy, lambda _connection: copy.run(), "copy the volume")
+            return await self.copies.run(copy, lambda _connection: copy.run(), "copy the volume")
 
     async def written_at(self, path: Path) -> tuple[int, int]:
         """The modification time of a file in nanoseconds, and its size: together they change with every write."""
@@ -173,13 +178,20 @@ class HostStorage(Calls[DomainReader]):
         await self.examine(old, lambda: rename_new(old, new), limit_s=RENAME_LIMIT_S)
 
     async def relay(
-        self, source: VolumeFacts, pool: str, name: str, progress: Progress, *, begin: Begin = _nothing
+        self,
+        source: VolumeFacts,
+        pool: str,
+        name: str,
+        progress: Progress,
+        *,
+        tenant: str | None,
+        begin: Begin = _nothing,
     ) -> None:
-        """Copy a volume over another through this server, and read the copy back to compare.
+        """Copy a volume over another through this server for this tenant, and read the copy back to compare.
 
         Raises Internal if the copy differs. Cancel the task to stop it.
         """
-        async with self.transfers.threads(RELAY_THREADS):
+        async with self.transfers.threads.hold(tenant, RELAY_THREADS):
             await begin()
             await self._relay(source, pool, name, progress)
 
@@ -211,9 +223,10 @@ class HostStorage(Calls[DomainReader]):
         source: Path,
         progress: Progress = lambda _sent, _total: None,
         *,
+        tenant: str | None,
         cancel: threading.Event | None = None,
     ) -> None:
-        """Copy a file of this machine into a volume. `progress(sent, total)` in bytes, at most four times a second.
+        """Copy a file of this machine into a volume of this tenant. `progress(sent, total)` in bytes, at most four times a second.
 
         Setting `cancel` stops it between two chunks with Conflict; cancelling the task does too. The data sent by then
         stays: delete the volume. A simulated host cannot boot and refuses data, so the file is deliberately not sent to
@@ -226,7 +239,7 @@ class HostStorage(Calls[DomainReader]):
             return
         report = partial(schedule, asyncio.get_running_loop(), progress)
         upload = Upload(lambda: _open_image(source), total, report, cancel or threading.Event())
-        async with self.transfers.threads():
+        async with self.transfers.threads.hold(tenant):
             await self.transfers.run(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
 
 

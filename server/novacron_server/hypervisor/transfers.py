@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from novacron_core.errors import HostUnavailable
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, mark_retrieved
+from novacron_server.hypervisor.connection.thread_lanes import ThreadLane
 from novacron_server.hypervisor.vms.domains import DomainReader
+from novacron_server.places import Places
 
 T = TypeVar("T")
 
@@ -26,44 +27,25 @@ class Transfer(Protocol):
 
 
 class Transfers:
-    """Gives a host's transfer threads to transfers in the order in which they ask, and ends one that stalls.
+    """The threads of one of a host's lanes, for which tenants take turns. Ends a transfer that stalls.
 
     A transfer that waits for threads, or flushes, is not stalled: neither can report progress.
     """
 
-    def __init__(self, supervisor: ConnectionSupervisor[DomainReader]) -> None:
-        self._supervisor = supervisor
-        self._free = asyncio.Semaphore(supervisor.transfers.size)
-        self._taken = 0
-        self._turn = asyncio.Lock()
-
-    def must_wait(self, threads: int = 1) -> bool:
-        """Whether a transfer that needs this many threads would have to wait for others to end."""
-        return self._turn.locked() or self._taken + threads > self._supervisor.transfers.size
-
-    @asynccontextmanager
-    async def threads(self, count: int = 1) -> AsyncIterator[None]:
-        """Hold this many threads. Waits for them as long as other transfers need."""
-        taken = 0
-        try:
-            async with self._turn:  # one at a time: two that need two threads would each hold one for ever
-                while taken < count:
-                    await self._free.acquire()
-                    taken += 1
-                    self._taken += 1
-            yield
-        finally:
-            self._taken -= taken
-            for _ in range(taken):
-                self._free.release()
+    def __init__(
+        self, supervisor: ConnectionSupervisor[DomainReader], lane: ThreadLane, of_one: int | None = None
+    ) -> None:
+        """Of one tenant at most `of_one` threads are held; None: all."""
+        self._supervisor, self._lane = supervisor, lane
+        self.threads = Places(lane.size, of_one)
 
     async def run(self, transfer: Transfer, work: Callable[[Any], T], what: str) -> T:
-        """Run a transfer that holds a thread; end it if it makes no progress, or if the task is cancelled.
+        """Run a transfer that holds a place in `threads`; end it if it makes no progress, or if the task is cancelled.
 
         Raises HostUnavailable after `Timing.stall_s` without progress, or `Timing.flush_s` in one flush.
         """
         transfer.moved_at = time.monotonic()  # if the threads still hang in earlier calls, it never starts
-        task = asyncio.create_task(self._supervisor.call(self._supervisor.transfers, work, what=what))
+        task = asyncio.create_task(self._supervisor.call(self._lane, work, what=what))
         task.add_done_callback(mark_retrieved)
         timing = self._supervisor.timing
         try:

@@ -34,6 +34,7 @@ from novacron_server.inventory.state import InventoryState, Key
 from novacron_server.inventory.state_waiters import Condition, StateWaiters
 from novacron_server.inventory.subjects import sees
 from novacron_server.inventory.tables import shown_to
+from novacron_server.places import Places
 
 _FOLD_TIMEOUT_S = 5.0
 FIRST_READ_TIMEOUT_S = 3.0
@@ -65,7 +66,7 @@ class Inventory:
         self._simulate_load = simulate_load
         self._sample_of = sample_of
         self._syncs = {row.id: self._create_sync(row) for row in hosts}
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._places: dict[str, Places] = {}
         self._started_at = time.monotonic()
 
     def _create_sync(self, row: HostRow) -> HostSync:
@@ -198,9 +199,9 @@ class Inventory:
                 return sync.host
         raise errors.HostUnavailable("no host responds", retry_after_s=5)
 
-    def slots(self, host_id: str, at_once: int) -> asyncio.Semaphore:
-        """The semaphore that limits long-running work on a host to `at_once` tasks."""
-        return self._slots.setdefault(host_id, asyncio.Semaphore(at_once))
+    def places(self, host_id: str, at_once: int) -> Places:
+        """Those that limit long-running work on a host to `at_once` tasks."""
+        return self._places.setdefault(host_id, Places(at_once))
 
     async def refresh_vm(self, host_id: str, vm_id: str) -> DomainFacts | None:
         """Read one VM again and publish its changes, before an operation on it is reported as done."""

@@ -25,6 +25,7 @@ from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Steps
 from novacron_server.operations.progress import TransferProgress
+from novacron_server.places import Places
 
 _log = structlog.get_logger()
 _REFRESH_TRIES = 20
@@ -62,6 +63,7 @@ class VolumeCopy:
         self._pool, self._name = pool, name
         self.path = f"{folder}/{name}"
         self._temporary = temporary_name(name, context.id)
+        self._tenant = context.operation.tenant
         self._compared_version: tuple[int, int] | None = None
 
     async def make(self, bandwidth_bytes_s: int = 0) -> None:
@@ -100,11 +102,11 @@ class VolumeCopy:
         target = Path(created.path)
         await self._context.write_ahead(copy=self._record(self._temporary, await inode_of(self._host, created)))
         await failpoint(f"{kind}:made")
-        begin = await self._waiting("copying, then comparing")
+        begin = await self._waiting("copying, then comparing", storage.copies.threads)
         async with TransferProgress(self._context) as progress:
             source = Path(self._source.path)
             self._compared_version = await storage.copy_file(
-                source, target, progress, begin=begin, bandwidth_bytes_s=bandwidth_bytes_s
+                source, target, progress, tenant=self._tenant, begin=begin, bandwidth_bytes_s=bandwidth_bytes_s
             )
         await failpoint(f"{kind}:compared")
         await storage.rename_file(target, Path(self.path))
@@ -124,14 +126,16 @@ class VolumeCopy:
         if self._host.simulated:
             return  # a simulated volume has no bytes
         await failpoint(f"{kind}:made")
-        begin = await self._waiting("copying through this server, then comparing", RELAY_THREADS)
+        begin = await self._waiting(
+            "copying through this server, then comparing", storage.transfers.threads, RELAY_THREADS
+        )
         async with TransferProgress(self._context) as progress:
-            await storage.relay(self._source, self._pool, self._name, progress, begin=begin)
+            await storage.relay(self._source, self._pool, self._name, progress, tenant=self._tenant, begin=begin)
         await failpoint(f"{kind}:compared")
 
-    async def _waiting(self, step: str, threads: int = 1) -> Begin:
+    async def _waiting(self, step: str, threads: Places, count: int = 1) -> Begin:
         """Report that the copy waits for others, if it does. Returns what reports `step` when its turn has come."""
-        if self._host.storage.transfers.must_wait(threads):
+        if threads.must_wait(self._tenant, count):
             await self._context.report_step("waiting for other copies on this host")
         return partial(self._context.report_step, step)
 

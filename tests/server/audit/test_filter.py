@@ -15,7 +15,7 @@ from novacron_core.api.audit import AuditEntry, AuditQuery, AuditResult
 from novacron_core.api.operations import Target
 from novacron_core.rules.filters.audit import audit_fields
 from novacron_core.rules.filters.language import compile_filter
-from novacron_server.audit import repository
+from novacron_server.audit import repository, service
 from novacron_server.audit.records import Actor, action_of, target_of
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.asked import Asked
@@ -106,7 +106,7 @@ def test_targets_of_requests() -> None:
     assert target_of(Asked(endpoint=pools.LIST)) == Target(type="pool", id="")
 
 
-async def test_searches_of_one_reader_hold_up_no_other(log: AuditUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_searches_of_one_tenant_hold_up_no_other(log: AuditUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     may_end, begun, page = asyncio.Event(), asyncio.Event(), repository.page
 
     async def slowly(connection: Connection, chosen: repository.EntrySelection, offset: int, limit: int) -> object:
@@ -116,10 +116,14 @@ async def test_searches_of_one_reader_hold_up_no_other(log: AuditUnderTest, monk
         return await page(connection, chosen, offset, limit)
 
     monkeypatch.setattr(repository, "page", slowly)
-    mallory = dataclasses.replace(ADMINISTRATOR, user_id="u-9")
-    searches = [asyncio.create_task(log.audit.page(mallory, AuditQuery(q="slow"))) for _ in range(4)]
+    monkeypatch.setattr(service, "_WAIT_S", 60.0)
+    red = [dataclasses.replace(ADMINISTRATOR, user_id=f"u-{n}", tenant="red") for n in (7, 7, 8, 9)]
+    searches = [asyncio.create_task(log.audit.page(mallory, AuditQuery(q="slow"))) for mallory in red]
     await begun.wait()
     async with asyncio.timeout(10):
         assert (await log.audit.page(ADMINISTRATOR, AuditQuery())).total
+    monkeypatch.setattr(service, "_WAIT_S", 0.1)
+    with pytest.raises(errors.RateLimited, match="other reads of the audit log are running: try again"):
+        await log.audit.page(red[-1], AuditQuery())
     may_end.set()
     await asyncio.gather(*searches)

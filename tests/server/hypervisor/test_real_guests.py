@@ -59,11 +59,11 @@ async def test_alpine_guest_from_creation_to_deletion(qemu: Any, work_folder: Pa
         await host.storage.create_volume(VolumeSpec(pool=pool.name, name=kind, size_bytes=size, format="raw"))
     reported: list[tuple[int, int]] = []
     await host.storage.upload_volume(
-        pool.name, "disk", demo["qcow2"], lambda sent, total: reported.append((sent, total))
+        pool.name, "disk", demo["qcow2"], lambda sent, total: reported.append((sent, total)), tenant=None
     )
     assert reported[-1] == (demo["qcow2"].stat().st_size,) * 2
     for kind in ("kernel", "initrd"):
-        await host.storage.upload_volume(pool.name, kind, demo[kind])
+        await host.storage.upload_volume(pool.name, kind, demo[kind], tenant=None)
         assert (work_folder / "pool" / kind).read_bytes() == demo[kind].read_bytes()
     await host.storage.resize_volume(pool.name, "disk", 1024 * MIB, "qcow2")
     with pytest.raises(Conflict, match="cannot be shrunk"):
@@ -174,7 +174,7 @@ async def test_cancelled_upload_stops_and_its_volume_can_be_deleted(qemu: Any, w
 
     try:
         with pytest.raises(Conflict, match="cancelled"):
-            await host.storage.upload_volume(pool.name, "v", image, progress, cancel=cancel)
+            await host.storage.upload_volume(pool.name, "v", image, progress, tenant=None, cancel=cancel)
         assert reported[-1] < 2048 * MIB
         await host.storage.delete_volume(pool.name, "v")
     finally:
@@ -219,7 +219,7 @@ async def test_upload_to_a_hung_host_fails(libvirtd: Any, watch: Callable[..., A
             stopped_at.append(fair_now())
 
     with pytest.raises(HostUnavailable):
-        await host.storage.upload_volume("p", "v", image, progress)
+        await host.storage.upload_volume("p", "v", image, progress, tenant=None)
     assert fair_now() - stopped_at[0] < 7
     libvirtd.signal(signal.SIGCONT)
     await watched.until_status(HostStatus.UP, 10)

@@ -176,7 +176,9 @@ async def test_pools_and_volumes_are_created_and_deleted(host: LibvirtHost, tmp_
     image = tmp_path / "image"
     image.write_bytes(b"x" * 100)
     reported: list[tuple[int, int]] = []
-    await host.storage.upload_volume(pool.name, spec.name, image, lambda sent, total: reported.append((sent, total)))
+    await host.storage.upload_volume(
+        pool.name, spec.name, image, lambda sent, total: reported.append((sent, total)), tenant=None
+    )
     assert reported == [(100, 100)]
     domain = domain_spec(disks=(DiskSpec(pool=pool.name, volume=spec.name),))
     await host.define(domain)

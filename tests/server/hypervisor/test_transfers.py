@@ -45,7 +45,7 @@ async def transfers() -> AsyncIterator[Transfers]:
         on_connect=connected,
     )
     await supervisor.open()
-    yield Transfers(supervisor)
+    yield Transfers(supervisor, supervisor.transfers)
     await supervisor.close()
 
 
@@ -66,7 +66,7 @@ class Work:
 
 
 async def held(transfers: Transfers, work: Work) -> str:
-    async with transfers.threads():
+    async with transfers.threads.hold(None):
         return await transfers.run(work, work.run, "copy")
 
 
@@ -74,12 +74,12 @@ async def test_transfer_that_waits_for_a_thread_has_not_stalled(transfers: Trans
     first, second, third = works = [Work(moves=True) for _ in range(3)]
     tasks = [asyncio.create_task(held(transfers, work)) for work in works]
     await asyncio.sleep(LONGER_THAN_A_STALL_S)
-    assert transfers.must_wait()
+    assert transfers.threads.must_wait("red")
     assert not any(task.done() for task in tasks), "the third only waits"
     for work in (first, second, third):
         work.end.set()
     assert await asyncio.gather(*tasks) == ["done"] * 3
-    assert not transfers.must_wait(2)
+    assert not transfers.threads.must_wait("red", 2)
 
 
 async def test_transfer_without_progress_is_ended_unless_it_flushes(transfers: Transfers) -> None:
@@ -98,7 +98,7 @@ async def test_two_relays_do_not_hold_one_thread_each(transfers: Transfers) -> N
     held_by: list[str] = []
 
     async def relay(name: str) -> None:
-        async with transfers.threads(2):
+        async with transfers.threads.hold("red", 2):
             held_by.append(name)
             await asyncio.sleep(0.05)
             assert held_by.pop() == name, "both had their threads at once"
@@ -115,7 +115,7 @@ async def test_two_relays_do_not_hold_one_thread_each(transfers: Transfers) -> N
     with suppress(asyncio.CancelledError):
         await relays[1]
     await asyncio.gather(relays[0], relays[2])
-    assert not transfers.must_wait(2), "one that no longer waits has given back what it had"
+    assert not transfers.threads.must_wait("red", 2), "one that no longer waits has given back what it had"
 
 
 @pytest.mark.parametrize("name", ["b", None])
@@ -126,7 +126,7 @@ async def test_error_of_a_file_is_not_called_an_answer_of_libvirt(transfers: Tra
         raise OSError(errno.EIO, os.strerror(errno.EIO), *([f"/pools/{name}"] if name else []))
 
     shown = "cannot copy: b: Input/output error" if name else "cannot copy: Input/output error"
-    async with transfers.threads():
+    async with transfers.threads.hold(None):
         with pytest.raises(Conflict, match=f"^{shown}$"):
             await transfers.run(work, fail, "copy")
 

@@ -165,7 +165,9 @@ async def test_copy_whose_file_cannot_be_looked_at_is_not_deleted(
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    supervisor: Any = SimpleNamespace(uri="qemu:///system", transfers=SimpleNamespace(size=2))
+    supervisor: Any = SimpleNamespace(
+        uri="qemu:///system", transfers=SimpleNamespace(size=2), copies=SimpleNamespace(size=8)
+    )
     host = StubHost()
     host.active = True
     host.examine = HostStorage(supervisor).examine  # type: ignore[attr-defined]

@@ -14,6 +14,8 @@ from novacron_core.api import operations, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import VolumeMove
+from novacron_core.values.roles import Role
+from novacron_core.values.sizes import KIB
 from novacron_core.values.tiers import TierName
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor
 from novacron_server.hypervisor.storage.uploads import Upload
@@ -29,6 +31,7 @@ from tests.support.storage import (
     move,
     pause_before_switch,
 )
+from tests.support.tenants import add_tenant, members_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -139,6 +142,25 @@ async def test_move_of_a_stopped_vms_disk_is_cancelled(storage: StorageServer) -
     await until(copying)
     await storage.admin.call(operations.CANCEL, operation_id=operation.id)
     await expect_one_copy(storage, vm, volume, "hot")
+
+
+async def test_slow_moves_of_one_tenant_hold_up_no_other(storage: StorageServer) -> None:
+    """With a rate limit a move lasts as long as its tenant likes."""
+    slow = [await storage.create_volume(f"slow-{n}") for n in range(3)]
+    moves = [await move(storage, volume, bandwidth_bytes_s=64 * KIB) for volume in slow]
+    owner_url = storage.server.postgres.owner_url
+    await add_tenant(owner_url, "red")
+    async with members_of(storage.server, owner_url, ("rita", "red", Role.OPERATOR)) as (rita,):
+        made = await rita.call(volumes.CREATE, body=volumes.VolumeCreate(name="quick", size_bytes=64 * MIB))
+        await storage.succeeded(made)
+        operation = await rita.call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=made.target.id)
+        await storage.succeeded(operation)
+    for begun in moves:
+        now = await storage.admin.call(operations.GET, operation_id=begun.id)
+        assert now.state is OperationState.RUNNING
+    assert now.step == "waiting for other copies on this host", "a tenant has two at a time"
+    for begun in moves:
+        await storage.admin.call(operations.CANCEL, operation_id=begun.id)
 
 
 async def test_one_of_several_concurrent_changes_of_a_volume_is_accepted(storage: StorageServer) -> None:

@@ -80,6 +80,7 @@ class ConnectionSupervisor(Generic[R]):
         self.changes = ThreadLane(f"{uri} change", 4)
         self.agents = ThreadLane(f"{uri} agent", 4)
         self.transfers = ThreadLane(f"{uri} transfer", 2)
+        self.copies = ThreadLane(f"{uri} copy", 8)
         self.statistics = ThreadLane(f"{uri} statistics", 2)
         self._task: asyncio.Task[None] | None = None
         self._attempted = asyncio.Event()
@@ -113,7 +114,7 @@ class ConnectionSupervisor(Generic[R]):
             session.lose("closed")
             await self._wait_for(self._opener.submit(session.close), 3.0)
         calls = (self.reads, self.storage, self.listings, self.changes)
-        for lane in (self._opener, *calls, self.agents, self.transfers, self.statistics):
+        for lane in (self._opener, *calls, self.agents, self.transfers, self.copies, self.statistics):
             lane.stop()
         self._set_status(HostStatus.DOWN, "closed")
 
@@ -175,7 +176,7 @@ class ConnectionSupervisor(Generic[R]):
             return HostUnavailable(f"{subject}the host is busy with {lane.running} other calls", retry_after_s=5)
         if lane is self.reads and lane.running >= lane.size:
             session.lose("calls to libvirt hang")
-        caveat = "; the change may still take effect" if lane in (self.changes, self.transfers) else ""
+        caveat = "; the change may still take effect" if lane in (self.changes, self.transfers, self.copies) else ""
         why = "lost the connection to the host" if session.lost.done() else "the host did not respond in time"
         return HostUnavailable(f"{subject}{why}{caveat}", retry_after_s=5)
 

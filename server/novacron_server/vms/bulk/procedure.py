@@ -27,6 +27,7 @@ from novacron_server.operations.outcomes import as_known_error
 from novacron_server.operations.procedures import Procedure
 from novacron_server.operations.retries import retry_until_done, retry_while_database_down
 from novacron_server.outbox.records import EventDraft
+from novacron_server.places import Places
 from novacron_server.tasks import cancel_tasks
 from novacron_server.vms.bulk import repository
 from novacron_server.vms.bulk.items import Items
@@ -77,13 +78,13 @@ class BulkVMs(Procedure[BulkSteps]):
         self.askers = askers
         self.vms = vms
         self.ownership = ownership
-        self._slots: dict[tuple[str, VMAction], asyncio.Semaphore] = {}
+        self._places: dict[tuple[str, VMAction], Places] = {}
         self._runs: dict[str, _Run] = {}
 
-    def slots(self, host_id: str, action: VMAction) -> asyncio.Semaphore:
-        """The semaphore that all bulks of one action share for a host. Each action has its own, so that powering off does
-        not wait behind guests that do not shut down."""
-        return self._slots.setdefault((host_id, action), asyncio.Semaphore(PER_HOST))
+    def places(self, host_id: str, action: VMAction) -> Places:
+        """Those that all bulks of one action share for a host. Each action has its own, so that powering off does not wait
+        behind guests that do not shut down."""
+        return self._places.setdefault((host_id, action), Places(PER_HOST))
 
     async def run(self, context: OperationContext[BulkSteps]) -> None:
         """Raises Conflict with a summary when a VM failed, PartlyRefused when some were only refused, StoppedEarly when the
@@ -192,14 +193,14 @@ class _Run:
     # -- the items ---------------------------------------------------------------------------------------------------
 
     async def _run_host(self, host_id: str, positions: Iterable[int]) -> None:
-        slots = self._shared.slots(host_id, self._action)
+        places, tenant = self._shared.places(host_id, self._action), self._context.operation.tenant
         async with asyncio.TaskGroup() as group:
             for position in positions:
                 if self._items[position].state.ended:
                     continue  # stopped meanwhile
-                await slots.acquire()
+                await places.acquire(tenant)
                 task = group.create_task(self._run_item(position))
-                task.add_done_callback(lambda _: slots.release())
+                task.add_done_callback(lambda _: places.release(tenant))
 
     async def _run_item(self, position: int) -> None:
         """Run one item to its end, whatever happens: one bad VM must not cost the others (G14)."""

@@ -74,10 +74,10 @@ class CreateVM(Procedure[CreateSteps]):
         await self._run(context, plan)
 
     async def _run(self, context: OperationContext[CreateSteps], plan: CreationPlan) -> None:
-        slots = self._inventory.slots(plan.host.host_id, MAX_CONCURRENT)
-        if slots.locked():
+        places = self._inventory.places(plan.host.host_id, MAX_CONCURRENT)
+        if places.must_wait(context.operation.tenant):
             await context.report_step("waiting for other creations on this host")
-        async with slots:
+        async with places.hold(context.operation.tenant):
             await self._create(context, plan)
 
     async def _create(self, context: OperationContext[CreateSteps], plan: CreationPlan) -> None:
@@ -257,7 +257,9 @@ async def _upload(context: OperationContext[CreateSteps], plan: CreationPlan) ->
     await context.report_step(f"copying the image {plan.image.image.name}")
     for role, spec in plan.volumes.items():
         async with TransferProgress(context, done, total) as progress:
-            await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(role), progress)
+            await plan.host.storage.upload_volume(
+                spec.pool, spec.name, plan.source(role), progress, tenant=context.operation.tenant
+            )
         done += sizes[role]
     if await asyncio.to_thread(plan.image.has_changed):
         raise errors.Conflict(f"the image {plan.image.image.name} was written to while it was copied: try again")

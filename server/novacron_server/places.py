@@ -1,0 +1,88 @@
+"""Places for work that lasts: so many at a time, and the tenants take turns, so that none waits for all of another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+_Wait = tuple[int, asyncio.Future[None]]
+"""For how many places, and what is done when they are given."""
+
+
+class Places:
+    """Gives `size` places to tenants in turn, and within a tenant in the order in which they are asked for.
+
+    A tenant holds at most `of_one` of them; None: all. What is of no tenant counts as of one more. For one event loop.
+    """
+
+    def __init__(self, size: int, of_one: int | None = None) -> None:
+        self._free = size
+        self._of_one = of_one or size
+        self._held: Counter[str] = Counter()
+        self._waiting: dict[str, deque[_Wait]] = {}
+        """By tenant; the first one has the next turn."""
+
+    def must_wait(self, tenant: str | None, count: int = 1) -> bool:
+        """Whether who asks for this many places now would have to wait for others."""
+        return self._next() is not None or not self._may_hold(tenant or "", count) or count > self._free
+
+    @asynccontextmanager
+    async def hold(self, tenant: str | None, count: int = 1) -> AsyncIterator[None]:
+        """Hold this many places, at most `of_one`. Waits for them as long as others hold them."""
+        await self.acquire(tenant, count)
+        try:
+            yield
+        finally:
+            self.release(tenant, count)
+
+    async def acquire(self, tenant: str | None, count: int = 1) -> None:
+        """Wait for this many places. They must be given back with `release`, unless this is cancelled."""
+        given = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(tenant or "", deque()).append((count, given))
+        self._give()
+        try:
+            await given
+        except asyncio.CancelledError:
+            if given.cancelled():
+                self._give()  # to those who waited behind it
+            else:
+                self.release(tenant, count)
+            raise
+
+    def release(self, tenant: str | None, count: int = 1) -> None:
+        """Give back what `acquire` has given."""
+        key = tenant or ""
+        self._held[key] -= count
+        if not self._held[key]:
+            del self._held[key]
+        self._free += count
+        self._give()
+
+    def _give(self) -> None:
+        """Give free places to those whose turn it is. Nobody overtakes who waits for several."""
+        while (key := self._next()) is not None:
+            count, given = self._waiting[key][0]
+            if count > self._free:
+                return
+            self._waiting[key].popleft()
+            self._held[key] += count
+            self._free -= count
+            given.set_result(None)
+            self._waiting[key] = self._waiting.pop(key)  # behind the other tenants
+
+    def _next(self) -> str | None:
+        """The tenant whose turn it is: the first that waits and does not hold all that it may."""
+        for key in list(self._waiting):
+            waits = self._waiting[key]
+            while waits and waits[0][1].cancelled():
+                waits.popleft()
+            if not waits:
+                del self._waiting[key]
+            elif self._may_hold(key, waits[0][0]):
+                return key
+        return None
+
+    def _may_hold(self, key: str, count: int) -> bool:
+        return self._held[key] + count <= self._of_one
