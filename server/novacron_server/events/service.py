@@ -21,7 +21,7 @@ from novacron_server.database.turns import Turns
 from novacron_server.events import repository
 from novacron_server.events.repository import Selection
 from novacron_server.inventory.state import InventoryState
-from novacron_server.inventory.subjects import seen_ids
+from novacron_server.inventory.subjects import host_names, seen_ids
 from novacron_server.stream.batches import families, without_host_paths
 
 QUICK_S = 1.0
@@ -56,7 +56,7 @@ class Events:
         chosen = Selection(
             terms=_terms(query.q, now),
             now=now,
-            hosts={view.id: view.name for view in self._state.views.values()},
+            hosts=host_names(principal, self._state),
             tenants=None if principal.role is Role.ADMINISTRATOR else (SHARED, principal.tenant),
             families=self._families(principal),
             from_=query.from_,

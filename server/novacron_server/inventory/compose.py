@@ -182,19 +182,27 @@ def _nic(nic: NICFacts, state: State, addresses: Addresses) -> NIC:
 
 def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume]) -> Disk:
     volume = volumes.get((disk.pool, disk.volume))
-    is_file = disk.path.startswith("/")
-    source = f"{disk.pool}/{disk.volume}" if disk.volume else disk.path.rsplit("/", 1)[-1] if is_file else disk.path
     return Disk(
         target=disk.target,
         device=disk.device,
         bus=disk.bus,
         format=disk.format,
         volume=volume.id if volume else None,
-        source=source,
+        source=f"{disk.pool}/{disk.volume}" if disk.volume else _source_name(disk.path),
         size_bytes=volume.size_bytes if volume else None,
         read_only=disk.read_only,
         tier=volume.tier if volume else None,
     )
+
+
+def _source_name(path: str) -> str:
+    """The name of a file, or protocol and name of a network disk. Members of a tenant are not told in which directory or
+    on which host it is."""
+    protocol, is_url, place = path.partition("://")
+    if not is_url:
+        return path.rpartition("/")[2] if path.startswith("/") else path
+    _, _, name = place.rpartition("/")
+    return f"{protocol}:{name}" if name != place and name else protocol
 
 
 def compose_host(host: HostView) -> APIHost:

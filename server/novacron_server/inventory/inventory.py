@@ -32,7 +32,7 @@ from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.signal import Signal
 from novacron_server.inventory.state import InventoryState, Key
 from novacron_server.inventory.state_waiters import Condition, StateWaiters
-from novacron_server.inventory.subjects import sees
+from novacron_server.inventory.subjects import host_names, sees
 from novacron_server.inventory.tables import shown_to
 from novacron_server.places import Places
 
@@ -126,9 +126,8 @@ class Inventory:
         """The VMs that match a filter. Raises ValidationFailed for an invalid filter."""
         if not q:
             return self.vms(principal)
-        names = {view.id: view.name for view in self.state.views.values()}
         try:
-            test = compile_filter(q, vm_fields(names, self._sample_of))
+            test = compile_filter(q, vm_fields(host_names(principal, self.state), self._sample_of))
         except FilterError as e:
             raise errors.ValidationFailed(f"q: {e}", fields=[FieldError(field="q", message=str(e))]) from e
         return filter(test, self.vms(principal))

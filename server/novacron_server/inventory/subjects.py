@@ -9,7 +9,8 @@ from novacron_core.api.operations import Operation, Target
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.filters.vms import Scoped
-from novacron_core.rules.visibility import Principal, ScopedVM, in_scope, may_see, may_see_vm
+from novacron_core.rules.visibility import Principal, ScopedVM, in_scope, may, may_see, may_see_vm
+from novacron_core.values.roles import Permission
 from novacron_server.inventory.state import InventoryState
 
 NEEDED = (HOSTS.type, POOLS.type, TIERS.type)
@@ -68,6 +69,11 @@ def seen_ids(principal: Principal, state: InventoryState) -> list[str] | None:
     ids -= {vm.id for vm in state.vms() if vm.id in ids and not may_see_vm(principal, vm)}  # hosts may share an id
     volumes = (each for each in state.storage.volumes() if each.vm in ids)
     return sorted(ids | {each.id for each in volumes if sees(principal, state, "volume", each.tenant, each)})
+
+
+def host_names(principal: Principal, state: InventoryState) -> dict[str, str]:
+    """The names of the hosts by id, for a filter of this principal: none for whom may not read hosts."""
+    return {view.id: view.name for view in state.views.values()} if may(principal, Permission.HOST_READ) else {}
 
 
 def left_scope(principal: Principal, before: Scoped | None, after: Scoped | None) -> bool:

@@ -18,6 +18,7 @@ from novacron_core.rules.visibility import Principal, may, may_see_vm
 from novacron_core.values.roles import Permission
 from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.subjects import host_names
 from novacron_server.inventory.tables import shown_to
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.meter import HostMeter
@@ -146,16 +147,16 @@ class SampleStreamer:
     def _select(self, subscription: _Subscription, host_id: str, host: HostMeter) -> Iterator[str]:
         targets = subscription.audience.targets
         ids = [vm_id for vm_id in targets if vm_id in host.vms] if not isinstance(targets, str) else list(host.vms)
-        passes = self._filter(targets)
+        passes = self._filter(subscription.principal, targets)
         for vm_id in ids:
             vm = self._state.composed((host_id, vm_id))
             if vm is not None and host.vms[vm_id].counters and may_see_vm(subscription.principal, vm) and passes(vm):
                 yield vm_id
 
-    def _filter(self, targets: Targets) -> Callable[[VM], bool]:
+    def _filter(self, principal: Principal, targets: Targets) -> Callable[[VM], bool]:
         if not isinstance(targets, str) or targets == "*":
             return lambda vm: True
-        names = {view.id: view.name for view in self._state.views.values()}
+        names = host_names(principal, self._state)
         return compile_filter(targets, vm_fields(names, lambda vm: self._latest.sample(vm.host, vm.id)))
 
 

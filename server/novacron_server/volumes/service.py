@@ -35,6 +35,7 @@ from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.specs import image_format
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
+from novacron_server.inventory.subjects import host_names
 from novacron_server.operations.runner import Operations
 from novacron_server.operations.submission import Submission
 from novacron_server.volumes.changes import Decision, VolumeChanges, why_not_backing_file
@@ -63,10 +64,9 @@ class Volumes:
         volumes = self._inventory.volumes(principal)
         if not q:
             return volumes
-        hosts = {view.id: view.name for view in self._inventory.state.views.values()}
         vms = {vm.id: vm.name for vm in self._inventory.vms(principal)}
         try:
-            test = compile_filter(q, volume_fields(hosts, vms))
+            test = compile_filter(q, volume_fields(host_names(principal, self._inventory.state), vms))
         except FilterError as e:
             raise errors.ValidationFailed(f"q: {e}", fields=[FieldError(field="q", message=str(e))]) from e
         return filter(test, volumes)
@@ -100,7 +100,7 @@ class Volumes:
             name = name_in_tenant(body.name, principal.tenant)
             stale = await find_stale_row(self._inventory, principal, pool, name)
             await check_room(self._inventory, pool, body.size_bytes, name)
-            row = self._row(principal, pool, name, body.format, body.size_bytes)
+            row = _row(principal.tenant, principal.username, pool, name, body.format, body.size_bytes)
             return Submission(
                 target=Target(type="volume", id=row.id, name=row.name),
                 host_id=pool.host,
@@ -153,16 +153,20 @@ class Volumes:
         return await self._changes.submit(VolumeAction.DELETE, principal, volume_id, None, key, decide)
 
     async def clone(self, principal: Principal, volume_id: str, body: VolumeClone, key: str) -> Operation:
-        """Raises Conflict (name taken, no room, in use)."""
+        """The copy stays in the tenant of the volume, also when an administrator of another one makes it; what is of none
+        is copied into that of who asks. Raises Conflict (name taken, no room, in use)."""
 
         async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
             pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if (body.tier and body.tier != volume.tier) or pool is None:
                 pool = choose_pool(self._inventory, volume.host, body.tier or "hot")
-            name = name_in_tenant(body.name, principal.tenant)
+            tenant, owner = volume.tenant or principal.tenant, principal.username
+            if tenant != principal.tenant:
+                owner = volume.owner or owner
+            name = name_in_tenant(body.name, tenant)
             stale = await find_stale_row(self._inventory, principal, pool, name)
             await check_room(self._inventory, pool, volume.allocated_bytes, name)
-            row = self._row(principal, pool, name, image_format(facts), volume.size_bytes)
+            row = _row(tenant, owner, pool, name, image_format(facts), volume.size_bytes)
             steps = CloneVolumeSteps(
                 made=row.id,
                 pool=pool.name,
@@ -214,20 +218,20 @@ class Volumes:
             )
         return pool
 
-    @staticmethod
-    def _row(principal: Principal, pool: Pool, name: str, image: str | None, size_bytes: int) -> VolumeRow:
-        return VolumeRow(
-            id=str(uuid4()),
-            host_id=pool.host,
-            pool=pool.name,
-            name=name,
-            tenant=principal.tenant,
-            owner=principal.username,
-            tier=pool.tier,
-            format=image,
-            created_at=datetime.now(UTC),
-            size_bytes=size_bytes,
-        )
+
+def _row(tenant: str, owner: str, pool: Pool, name: str, image: str | None, size_bytes: int) -> VolumeRow:
+    return VolumeRow(
+        id=str(uuid4()),
+        host_id=pool.host,
+        pool=pool.name,
+        name=name,
+        tenant=tenant,
+        owner=owner,
+        tier=pool.tier,
+        format=image,
+        created_at=datetime.now(UTC),
+        size_bytes=size_bytes,
+    )
 
 
 def _disk_steps(facts: VolumeFacts, vm_id: str | None) -> DiskSteps:

@@ -17,7 +17,7 @@ from novacron_core.api.access import Register
 from novacron_core.api.base import ListQuery
 from novacron_core.api.people import InvitationCreate
 from novacron_core.api.vms import BulkRequest
-from novacron_core.api.volumes import VolumeAttach, VolumeCreate
+from novacron_core.api.volumes import VolumeAttach, VolumeClone, VolumeCreate
 from novacron_core.client import Client
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, Role
@@ -137,6 +137,18 @@ async def test_note_of_a_volume_names_no_path(red: Red, monkeypatch: pytest.Monk
     assert seen.note == "its backing file … is missing: without it, it cannot be read"
 
 
+async def test_copy_by_an_administrator_stays_in_the_tenant_of_its_source(red: Red) -> None:
+    """Its operation is the tenant's: it would name to red what is another tenant's, and red's data would have left it."""
+    body = VolumeClone(name="evidence")
+    volume_id = await made_volume(red)
+    copied = await succeeded(red.server, await red.server.admin.call(volumes.CLONE, body=body, volume_id=volume_id))
+    (copy,) = [v for v in (await red.vic.call(volumes.LIST)).items if v.name == "red~evidence"]
+    assert (copy.tenant, copy.owner) == ("red", "rob")
+    assert copy.id in [lock.id for lock in copied.locks]
+    with pytest.raises(errors.NotFound):
+        await red.bob.call(volumes.GET, volume_id=copy.id)
+
+
 async def test_problem_of_an_image_names_no_directory(red: Red, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("novacron_server.images.service._being_written", hang)
     (red.server.data_dir / "images" / "new.raw").write_bytes(bytes(MIB))
@@ -150,6 +162,10 @@ async def test_token_without_host_read_reads_no_host(red: Red) -> None:
         with pytest.raises(errors.Forbidden):
             await token.call(hosts.LIST)
         assert (await token.call(usage.NOW)).hosts == []
+        by_name = vms.VMQuery(q=f"host:{(await red.rob.call(hosts.LIST)).items[0].name}")
+        await succeeded(red.server, await red.rob.call(vms.CREATE, body=vm_request(start=False)))
+        assert (await token.call(vms.LIST, query=by_name)).total == 0
+        assert (await red.rob.call(vms.LIST, query=by_name)).total == 1
     assert (await red.rob.call(usage.NOW)).hosts
 
 

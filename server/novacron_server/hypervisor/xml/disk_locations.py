@@ -94,7 +94,7 @@ def _network_source(source: ET.Element) -> str:
     host = attribute(source, "host", "name")
     if protocol in ("http", "https", "ftp", "ftps", "tftp") and host:
         return f"{protocol}://{host}/{name.lstrip('/')}"
-    return f"{protocol}:{name or host}"
+    return f"{protocol}:{name}" if name or not host else f"{protocol}://{host}"
 
 
 def _chain(disk: ET.Element, pools: Mapping[str, str]) -> Iterator[str]:
