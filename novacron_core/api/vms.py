@@ -43,7 +43,8 @@ class Disk(Value, frozen=True):
     format: str = ""
     volume: str | None = None
     source: str = ""
-    """For display: pool and volume name, or the file name of an unmanaged disk."""
+    """For display: pool and volume name, the file name of another disk, or protocol and name of a network disk, with its host
+    only for an unmanaged VM."""
     size_bytes: int | None = None
     read_only: bool = False
     tier: str | None = None

@@ -85,7 +85,7 @@ def compose_vm(
         return _planned_vm(host, row, operation) if being_created and row is not None else None
     facts = known.facts
     state, since, reason, last = _state(host, known, operation, crash)
-    disks = [_disk(disk, volumes) for disk in facts.disks]
+    disks = [_disk(disk, volumes, with_host=row is None) for disk in facts.disks]
     return VM(
         id=facts.uuid,
         name=facts.name,
@@ -180,7 +180,7 @@ def _nic(nic: NICFacts, state: State, addresses: Addresses) -> NIC:
     return NIC(mac=nic.mac, network=nic.network, model=nic.model, addresses=list(known))
 
 
-def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume]) -> Disk:
+def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume], *, with_host: bool) -> Disk:
     volume = volumes.get((disk.pool, disk.volume))
     return Disk(
         target=disk.target,
@@ -188,18 +188,18 @@ def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume]) -> Disk:
         bus=disk.bus,
         format=disk.format,
         volume=volume.id if volume else None,
-        source=f"{disk.pool}/{disk.volume}" if disk.volume else _source_name(disk.path),
+        source=f"{disk.pool}/{disk.volume}" if disk.volume else _source_name(disk.path, with_host=with_host),
         size_bytes=volume.size_bytes if volume else None,
         read_only=disk.read_only,
         tier=volume.tier if volume else None,
     )
 
 
-def _source_name(path: str) -> str:
-    """The name of a file, or protocol and name of a network disk. Members of a tenant are not told in which directory or
-    on which host it is."""
+def _source_name(path: str, *, with_host: bool) -> str:
+    """The name of a file, or protocol and name of a network disk. On which host it is, only administrators are told:
+    not of the VMs of a tenant, which its members see."""
     protocol, is_url, place = path.partition("://")
-    if not is_url:
+    if not is_url or with_host:
         return path.rpartition("/")[2] if path.startswith("/") else path
     _, _, name = place.rpartition("/")
     return f"{protocol}:{name}" if name != place and name else protocol

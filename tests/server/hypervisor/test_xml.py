@@ -288,9 +288,10 @@ def test_network_disk_names_its_protocol_and_place() -> None:
     found = disk_locations(f"<domain><devices>{disks}</devices></domain>")
     expected = ["rbd:vms/root", "iscsi:iqn.2026-01.x:t/2", "https://deb.x/netinst.iso", "nbd://10.0.0.9"]
     assert [disk.path for disk in found] == expected
-    shown = [_disk(disk, {}) for disk in read_domain(f"<domain><devices>{disks}</devices></domain>", {}).disks]
-    names = ["rbd:vms/root", "iscsi:iqn.2026-01.x:t/2", "https:netinst.iso", "nbd"]
-    assert [(disk.source, disk.size_bytes) for disk in shown] == [(name, None) for name in names], "no host"
+    for with_host, names in ((True, expected), (False, [*expected[:2], "https:netinst.iso", "nbd"])):
+        facts = read_domain(f"<domain><devices>{disks}</devices></domain>", {}).disks
+        shown = [_disk(disk, {}, with_host=with_host) for disk in facts]
+        assert [(disk.source, disk.size_bytes) for disk in shown] == [(name, None) for name in names]
 
 
 def test_encrypted_volume_is_not_called_raw() -> None:
