@@ -1,5 +1,5 @@
 """`make bench`: figures, each beside a floor measured in the same run. `make bench ARGS=paint` runs one of them,
-`ARGS=history` the one that takes some minutes.
+`ARGS=heat` and `ARGS=history` those that take some minutes.
 
 The machine's mood moves both, so the ratio is what counts. Exit code 1 when a figure is over its limit.
 """
@@ -16,6 +16,7 @@ from tests.benchmarks import (
     event_lists,
     events,
     fleet,
+    heat,
     live,
     metrics,
     moves,
@@ -38,12 +39,13 @@ BENCHMARKS = {
     "event-lists": event_lists.measure,
     "fleet": fleet.measure,
     "metrics": metrics.measure,
+    "heat": heat.measure,
     "history": metrics.measure_history,
     "live": live.measure,
     "moves": moves.measure,
     "pools": pools.measure,
 }
-LONG = {"history"}
+LONG = {"heat", "history"}
 """Only when it is named."""
 
 

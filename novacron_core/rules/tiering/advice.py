@@ -1,0 +1,270 @@
+"""Which disks should move between tiers, and why. Pure: the state of the fleet in, recommendations out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from novacron_core.rules.tiering.policy import Policy
+from novacron_core.values.sizes import GIB
+from novacron_core.values.tiers import TIER_ORDER, TIERS, TierName
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A disk at the time of an evaluation. `size_bytes` is what it takes in a tier. `fast` and `slow` are its averages in
+    weighted operations per second. Times are ages in seconds."""
+
+    id: str
+    tier: TierName
+    size_bytes: int
+    fast: float = 0.0
+    slow: float = 0.0
+    idle_s: float = math.inf
+    observed_s: float = math.inf
+    above: int = 0
+    """In how many evaluations running it was above the line of a faster tier, before this one."""
+    moved_ago_s: float = math.inf
+    came_from: TierName | None = None
+    refused: str = ""
+    """Why it cannot be moved now: pinned, dismissed, busy, or what the server would refuse. Empty when it can."""
+
+
+class Space(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A tier at the time of an evaluation. The latencies are those of its disks in the last day, None when unknown."""
+
+    capacity_bytes: int
+    used_bytes: int
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+
+
+class Why(StrEnum):
+    """What a recommendation is for."""
+
+    HOT = "hot"
+    COLD = "cold"
+    SPACE = "space"
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A recommended move. `saved_s` is the waiting that it saves within the policy's horizon, negative when it adds some;
+    `copy_s` the time that the copy is expected to take. `makes_room_for` is the disk that takes its place."""
+
+    disk: str
+    source: TierName
+    target: TierName
+    why: Why
+    size_bytes: int
+    fast: float
+    slow: float
+    line: float
+    """The heat per GiB of which it is above, or below."""
+    saved_s: float
+    copy_s: float
+    makes_room_for: str = ""
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """`advice` is in the order in which to carry it out. `above` counts on for the next evaluation, of the disks that are
+    above a line; `lines` is the lowest heat per GiB that belongs in each tier."""
+
+    advice: list[Advice]
+    above: dict[str, int]
+    lines: dict[TierName, float]
+
+
+def evaluate(disks: Sequence[Disk], spaces: Mapping[TierName, Space], policy: Policy) -> Evaluation:
+    """What should move now. Tiers without a `Space` take part in nothing. The same state gives the same advice."""
+    return _Round(disks, spaces, policy).evaluate()
+
+
+def density(disk: Disk) -> float:
+    """Heat per GiB that has lasted: the lower of both averages."""
+    return _per_gib(min(disk.fast, disk.slow), disk)
+
+
+@dataclass
+class _Round:
+    """One evaluation: `used` is the space in each tier after the advice so far."""
+
+    disks: Sequence[Disk]
+    spaces: Mapping[TierName, Space]
+    policy: Policy
+    advice: list[Advice] = field(default_factory=list)
+    moved: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.used = {tier: space.used_bytes for tier, space in self.spaces.items()}
+        self.tiers = [tier for tier in TIERS if tier in self.spaces]
+
+    def evaluate(self) -> Evaluation:
+        lines = self._lines()
+        wanted = {disk.id: self._wanted(disk, lines) for disk in self.disks}
+        above = {
+            disk.id: disk.above + 1
+            for disk in self.disks
+            if (tier := wanted[disk.id]) is not None and TIER_ORDER[tier] < TIER_ORDER[disk.tier]
+        }
+        for tier in self.tiers:
+            self._relieve(tier, lines)
+        self._demote_idle(lines)
+        self._promote([disk for disk in self.disks if above.get(disk.id, 0) >= self.policy.evaluations], wanted, lines)
+        return Evaluation(advice=self.advice, above=above, lines=lines)
+
+    # -- lines -------------------------------------------------------------------------------------------------------
+
+    def _lines(self) -> dict[TierName, float]:
+        """The heat per GiB at which each tier would be full to its low mark, if the hottest disks were in it."""
+        ranked = sorted(self.disks, key=lambda disk: (-density(disk), disk.id))
+        lines: dict[TierName, float] = {}
+        at = 0
+        for tier in self.tiers[:-1]:
+            room = self.spaces[tier].capacity_bytes * self.policy.low_mark
+            line = self.policy.floor
+            while at < len(ranked):
+                if (room := room - ranked[at].size_bytes) < 0:
+                    line = max(line, density(ranked[at]))
+                    break
+                at += 1
+            lines[tier] = line
+        if self.tiers:
+            lines[self.tiers[-1]] = 0.0
+        return lines
+
+    def _wanted(self, disk: Disk, lines: Mapping[TierName, float]) -> TierName | None:
+        """The fastest tier whose line a disk is above."""
+        return next((tier for tier in self.tiers if density(disk) >= max(lines[tier], 1e-12)), None)
+
+    # -- what may move -----------------------------------------------------------------------------------------------
+
+    def _may_move(self, disk: Disk, target: TierName) -> bool:
+        policy = self.policy
+        return (
+            not disk.refused
+            and disk.id not in self.moved
+            and disk.observed_s >= policy.observe_s
+            and disk.moved_ago_s >= policy.cooldown_s
+            and not (disk.came_from == target and disk.moved_ago_s < policy.return_s)
+        )
+
+    def _fits(self, tier: TierName, size_bytes: int, mark: float) -> bool:
+        space = self.spaces[tier]
+        limit = min(mark, 1.0 - self.policy.spare)
+        return self.used[tier] + size_bytes <= space.capacity_bytes * limit
+
+    def _slower(self, tier: TierName) -> list[TierName]:
+        return self.tiers[self.tiers.index(tier) + 1 :]
+
+    # -- demotion ----------------------------------------------------------------------------------------------------
+
+    def _relieve(self, tier: TierName, lines: Mapping[TierName, float]) -> None:
+        """Space outranks heat: above the high mark the coldest disks leave a tier, down to its low mark."""
+        space, policy = self.spaces[tier], self.policy
+        if self.used[tier] <= space.capacity_bytes * policy.high_mark:
+            return
+        for disk in self._coldest(tier):
+            if self.used[tier] <= space.capacity_bytes * policy.low_mark:
+                return
+            for target in self._slower(tier):
+                if self._may_move(disk, target) and self._fits(target, disk.size_bytes, policy.high_mark):
+                    self._move(disk, target, Why.SPACE, lines[tier])
+                    break
+
+    def _demote_idle(self, lines: Mapping[TierName, float]) -> None:
+        policy = self.policy
+        idle_s: dict[TierName, float] = {"hot": 0.0, "warm": policy.idle_warm_s, "cold": policy.idle_cold_s}
+        for tier in self.tiers[:-1]:
+            for disk in self._coldest(tier):
+                if _per_gib(disk.slow, disk) >= lines[tier] * policy.demote_below:
+                    break
+                for target in reversed(self._slower(tier)):
+                    if (
+                        disk.idle_s >= idle_s[target]
+                        and self._may_move(disk, target)
+                        and self._fits(target, disk.size_bytes, policy.high_mark)
+                    ):
+                        self._move(disk, target, Why.COLD, lines[tier])
+                        break
+
+    def _coldest(self, tier: TierName) -> list[Disk]:
+        here = [disk for disk in self.disks if disk.tier == tier and disk.id not in self.moved]
+        return sorted(here, key=lambda disk: (_per_gib(disk.slow, disk), disk.id))
+
+    # -- promotion ---------------------------------------------------------------------------------------------------
+
+    def _promote(
+        self, ready: list[Disk], wanted: Mapping[str, TierName | None], lines: Mapping[TierName, float]
+    ) -> None:
+        """Hottest first. Where there is no room, disks that are colder than half of it make some."""
+        colder = {tier: self._coldest(tier) for tier in self.tiers}
+        for disk in sorted(ready, key=lambda disk: (-density(disk), disk.id)):
+            target = wanted[disk.id]
+            if target is None or not self._may_move(disk, target) or not self._gains(disk, target):
+                continue
+            leaving = self._room(target, disk, colder[target])
+            if leaving is None:
+                continue
+            copied = disk.size_bytes + sum(other.size_bytes for other, _ in leaving)
+            saved = self._saved_s(disk, target) + sum(self._saved_s(other, to) for other, to in leaving)
+            if saved < self.policy.payback * copied / self.policy.copy_bytes_s:
+                continue
+            for other, to in leaving:
+                self._move(other, to, Why.SPACE, lines[target], disk.id)
+            self._move(disk, target, Why.HOT, lines[target])
+
+    def _room(self, tier: TierName, disk: Disk, colder: Sequence[Disk]) -> list[tuple[Disk, TierName]] | None:
+        """What must leave a tier so that the disk fits, None if that is not possible."""
+        policy, leaving = self.policy, list[tuple[Disk, TierName]]()
+        need, into = disk.size_bytes, dict[TierName, int]()
+        for other in colder:
+            if self._fits(tier, need, policy.high_mark):
+                break
+            if _per_gib(max(other.fast, other.slow), other) >= density(disk) * policy.demote_below:
+                return None
+            for target in self._slower(tier):
+                taken = into.get(target, 0) + other.size_bytes
+                if self._may_move(other, target) and self._fits(target, taken, policy.high_mark):
+                    leaving.append((other, target))
+                    into[target] = taken
+                    need -= other.size_bytes
+                    break
+        return leaving if self._fits(tier, need, policy.high_mark) else None
+
+    def _gains(self, disk: Disk, target: TierName) -> bool:
+        """Whether the latency improves enough. Of a tier without a measured latency nothing is promised."""
+        now, then = self.spaces[disk.tier].p50_ms, self.spaces[target].p50_ms
+        return now is not None and then is not None and now - then >= self.policy.gain * now
+
+    def _saved_s(self, disk: Disk, target: TierName) -> float:
+        now, then = self.spaces[disk.tier].p50_ms, self.spaces[target].p50_ms
+        if now is None or then is None:
+            return 0.0
+        return (now - then) / 1000 * min(disk.fast, disk.slow) * self.policy.horizon_s
+
+    def _move(self, disk: Disk, target: TierName, why: Why, line: float, makes_room_for: str = "") -> None:
+        self.used[disk.tier] -= disk.size_bytes
+        self.used[target] += disk.size_bytes
+        self.moved.add(disk.id)
+        self.advice.append(
+            Advice(
+                disk=disk.id,
+                source=disk.tier,
+                target=target,
+                why=why,
+                size_bytes=disk.size_bytes,
+                fast=disk.fast,
+                slow=disk.slow,
+                line=line,
+                saved_s=self._saved_s(disk, target),
+                copy_s=disk.size_bytes / self.policy.copy_bytes_s,
+                makes_room_for=makes_room_for,
+            )
+        )
+
+
+def _per_gib(heat: float, disk: Disk) -> float:
+    return heat / max(disk.size_bytes / GIB, 1e-9)
