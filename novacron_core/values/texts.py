@@ -16,11 +16,14 @@ def shared_beginning(one: str, other: str) -> str:
 _PLACES = re.compile(
     r"(?<=')/[^']*(?=')"
     r'|(?<=")/[^"]*(?=")'
-    r"|(?:^|(?<=[\s'\"=(\[{:;,|‹“`]))(?:[a-zA-Z][\w+.-]*://[^\s'\"]+|/[^\s'\"]*[^\s'\".,;:)\]}`])"
+    r"|(?:^|(?<=[\s'\"=(\[{<>:;,|‹«“„`-]))(?:[a-zA-Z][\w+.-]*://[^\s'\"]+|/[^\s'\"]*[^\s'\".,;:)\]}`>»“”])"
+    r"|[\w.-]+@[\w.-]+(?::/[^\s'\"]*[^\s'\".,;:)\]}])?"
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
+    r"|\b[a-zA-Z0-9][\w-]*(?:\.[\w-]+)+:\d{2,5}\b"
 )
 
 
 @lru_cache(maxsize=256)  # the same sentence is the reason of each VM of a host
 def without_paths(sentence: str) -> str:
-    """The sentence without absolute paths and URLs: where things are on a host is for its administrators."""
+    """The sentence without absolute paths, URLs and addresses: where things are is for the host's administrators."""
     return _PLACES.sub("…", sentence)

@@ -4,11 +4,61 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+ACTS_FOR: ContextVar[str] = ContextVar("acts_for", default="")
+"""The tenant for which the current request or operation works, empty for the server itself."""
 
 _Wait = tuple[int, asyncio.Future[None]]
 """For how many places, and what is done when they are given."""
+
+
+class TurnQueue(Generic[T]):
+    """A queue in which each tenant has one of its own, of which the first ones are taken in turn."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[T]] = {}
+        """By tenant; the first one has the next turn."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def __iter__(self) -> Iterator[T]:
+        return (item for queue in list(self._queues.values()) for item in list(queue))
+
+    def add(self, tenant: str, item: T) -> None:
+        self._queues.setdefault(tenant, deque()).append(item)
+
+    def peek(self) -> T:
+        """The item that `take` returns next. Raises StopIteration if there is none."""
+        return self._queues[next(iter(self._queues))][0]
+
+    def take(self) -> T:
+        """Remove the first item of the tenant whose turn it is. Raises StopIteration if there is none."""
+        tenant = next(iter(self._queues))
+        queue = self._queues.pop(tenant)
+        item = queue.popleft()
+        if queue:
+            self._queues[tenant] = queue  # behind the other tenants
+        return item
+
+    def remove(self, item: T) -> None:
+        """Remove an item that waits. Does nothing if it does not."""
+        for tenant, queue in list(self._queues.items()):
+            if item in queue:
+                queue.remove(item)
+                if not queue:
+                    del self._queues[tenant]
+
+    def clear(self) -> list[T]:
+        """Remove all items and return them."""
+        items = list(self)
+        self._queues.clear()
+        return items
 
 
 class Places:

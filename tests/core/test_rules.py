@@ -224,6 +224,8 @@ def test_name_patterns_match_the_whole_name(pattern: str) -> None:
         ("refused: qemu+ssh://root@h1.example:22/system?x=1", "refused: …"),
         ("/srv/r&d/x.img, /srv/#7/[a]", "…, …]"),
         ("1 / 2: /dev/disk/by-path/pci-0000:00:1f.2 is full", "1 / 2: … is full"),
+        ("connect to '10.0.0.5:10809', store.example:3260, root@h1:/srv/x: no", "connect to '…', …, …: no"),
+        ("„/srv/a“ <</srv/b>> path-/srv/c v1.2.3 at 12:30:45", "„…“ <<…>> path-… v1.2.3 at 12:30:45"),
         ("50 MiB/s read/write, 1/2 and/or 16 %/s", "50 MiB/s read/write, 1/2 and/or 16 %/s"),
         ("", ""),
     ],

@@ -9,6 +9,7 @@ import random
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import psycopg
@@ -16,9 +17,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from novacron_core.errors import DatabaseUnavailable
+from novacron_core.rules.visibility import Principal
 from novacron_server.database import faults
 from novacron_server.database.connector import DEDICATED, POOL, Connector
 from novacron_server.database.server_lock import ServerLock
+from novacron_server.database.turns import Turns
 
 T = TypeVar("T")
 Connection: TypeAlias = AsyncConnection
@@ -26,6 +29,8 @@ Connection: TypeAlias = AsyncConnection
 Kind = Literal["embedded", "external"]
 
 POOL_WAIT_S = 1.0
+SEARCHES = 6
+"""Connections for reads whose cost their reader decides; of a tenant half of them."""
 PING_S = 2.0
 """What a ping may take in addition to the time for a connection: health is asked by probes that do not wait long."""
 ATTEMPTS = 5
@@ -75,6 +80,7 @@ class Database:
         self.budget_s = budget_s
         self.server_lock: ServerLock | None = None
         self._abandoned: set[asyncio.Task[Any]] = set()
+        self._searches = Turns(SEARCHES, SEARCHES // 2)
         self._engine = create_async_engine(
             "postgresql+psycopg://",
             async_creator=self._connector.open,
@@ -83,6 +89,11 @@ class Database:
             pool_timeout=min(max(POOL_WAIT_S, budget_s / 2), budget_s),
             pool_use_lifo=True,
         )
+
+    def search(self, principal: Principal) -> AbstractAsyncContextManager[None]:
+        """A turn for a read whose cost the reader decides, as that of a search: however many there are, they leave
+        connections to everything else. Raises RateLimited on entering it, when others take too long."""
+        return self._searches.of(principal, 2 * self.budget_s, "other searches are running: try again in a few seconds")
 
     async def run(
         self,

@@ -15,8 +15,9 @@ from novacron_server.places import Places
 class Turns:
     """A user's reads wait for each other, not everybody for them; and one tenant's never take all places."""
 
-    def __init__(self, at_once: int) -> None:
-        self._places = Places(at_once, max(1, at_once - 1))
+    def __init__(self, at_once: int, of_tenant: int | None = None) -> None:
+        """Of a tenant at most `of_tenant` at once; None: all but one, so that another tenant's finds a place."""
+        self._places = Places(at_once, of_tenant or max(1, at_once - 1))
         self._users: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager

@@ -24,6 +24,7 @@ from novacron_server.http.asked import Asked, asked_of
 from novacron_server.http.call import Call, Reply, Served
 from novacron_server.http.filter_budget import FilterBudget
 from novacron_server.http.middleware import bearer_of
+from novacron_server.places import ACTS_FOR
 
 Authenticator = Callable[[str, str], Awaitable[Principal]]
 """Takes a bearer token and the client's address, and returns the user; raises Unauthenticated."""
@@ -53,6 +54,7 @@ def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | N
     async def answer(request: Request[Any, Any, Any], asked: Asked) -> ASGIResponse:
         async def identify(token: str, address: str) -> Principal:
             asked.who = await authenticate(token, address)
+            ACTS_FOR.set(asked.who.tenant)
             return asked.who
 
         call = await _decode_call(request, endpoint, identify)

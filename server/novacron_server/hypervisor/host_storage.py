@@ -36,8 +36,9 @@ Progress = Callable[[int, int], None]
 Begin = Callable[[], Awaitable[object]]
 """Awaited when a transfer has its threads, before it begins."""
 RELAY_THREADS = 2
-COPIES_OF_A_TENANT = 2
-"""Copies of files at a time on one host. A rate limit makes one last for days: others' need threads beside it."""
+OF_A_TENANT = 2
+"""Transfers, and copies of files, at a time on one host. A rate limit makes a copy last for days, and a relay takes as many
+threads: others' need some beside them."""
 RENAME_LIMIT_S = 60.0
 """A rename flushes the directory. Given up earlier it could still be done, when its operation is undone already."""
 
@@ -55,8 +56,8 @@ class HostStorage(Calls[DomainReader]):
         self._simulated = is_simulated(supervisor.uri)
         self._local = is_local(supervisor.uri)
         self._pool_creation = asyncio.Lock()
-        self.transfers = Transfers(supervisor, supervisor.transfers)
-        self.copies = Transfers(supervisor, supervisor.copies, COPIES_OF_A_TENANT)
+        self.transfers = Transfers(supervisor, supervisor.transfers, OF_A_TENANT)
+        self.copies = Transfers(supervisor, supervisor.copies, OF_A_TENANT)
         self._listings = PoolListings(supervisor)
         self._directories: dict[str, str] = {}
 

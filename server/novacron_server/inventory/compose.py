@@ -198,11 +198,15 @@ def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume], *, with_ho
 def _source_name(path: str, *, with_host: bool) -> str:
     """The name of a file, or protocol and name of a network disk. On which host it is, only administrators are told:
     not of the VMs of a tenant, which its members see."""
-    protocol, is_url, place = path.partition("://")
-    if not is_url or with_host:
-        return path.rpartition("/")[2] if path.startswith("/") else path
-    _, _, name = place.rpartition("/")
-    return f"{protocol}:{name}" if name != place and name else protocol
+    if path.startswith("/dev/disk/") and not with_host:
+        return "block device"  # its name may be an address or a serial number
+    if path.startswith("/"):
+        return path.rpartition("/")[2]
+    if with_host:
+        return path
+    protocol, _, place = path.partition(":")
+    name = place.rpartition("/")[2]
+    return f"{protocol}:{name}" if name and not (place.startswith("//") and place.count("/") == 2) else protocol
 
 
 def compose_host(host: HostView) -> APIHost:

@@ -199,8 +199,8 @@ class Inventory:
         raise errors.HostUnavailable("no host responds", retry_after_s=5)
 
     def places(self, host_id: str, at_once: int) -> Places:
-        """Those that limit long-running work on a host to `at_once` tasks."""
-        return self._places.setdefault(host_id, Places(at_once))
+        """Those that limit long-running work on a host to `at_once` tasks of a tenant, and twice as many of all."""
+        return self._places.setdefault(host_id, Places(2 * at_once, at_once))
 
     async def refresh_vm(self, host_id: str, vm_id: str) -> DomainFacts | None:
         """Read one VM again and publish its changes, before an operation on it is reported as done."""

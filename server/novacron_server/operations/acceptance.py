@@ -43,6 +43,7 @@ async def accept(
         return (earlier, None), []
     await _check_volumes(connection, volumes)
     await _check_tenant(connection, request, submission)
+    await _check_vm(connection, submission)
     if not await _add(connection, request, submission, operation):
         if earlier := await find_by_key(connection, request):
             return (earlier, None), []
@@ -107,6 +108,16 @@ async def _check_tenant(connection: Connection, request: OperationRequest, submi
         return
     message = "there is no such tenant"
     raise errors.ValidationFailed(f"tenant: {message}", fields=[FieldError(field="tenant", message=message)])
+
+
+async def _check_vm(connection: Connection, submission: Submission[Any]) -> None:
+    """Raises Conflict when the VM went to another tenant after it was checked."""
+    target = submission.target
+    if target.type != "vm" or submission.host_id is None or submission.tenant is None:
+        return
+    tenant = await repository.tenant_of_vm(connection, submission.host_id, target.id)
+    if tenant not in (None, submission.tenant):
+        raise errors.Conflict(f"{target.name} has changed: refresh and try again")
 
 
 async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from novacron_core import errors
 from novacron_core.api.nouns import OPERATIONS
 from novacron_core.api.operations import Operation
+from novacron_core.api.problem import FieldError
+from novacron_core.rules.filters.language import MAX_WORDS
 from novacron_core.rules.visibility import Principal
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.state import InventoryState
@@ -49,17 +51,28 @@ async def page(
     database: Database, memory: InventoryState, principal: Principal, q: str, page: int, page_size: int
 ) -> tuple[list[Operation], int]:
     """Return (one page, the total number), newest first. Each word of `q` must be in kind, name, state or actor.
-    Without a word, a bulk stands for its operations."""
-    words, offset = q.split(), (page - 1) * page_size
+    Without a word, a bulk stands for its operations. Raises ValidationFailed for too many, RateLimited while other
+    searches take long."""
+    words, offset = words_of(q), (page - 1) * page_size
     try:
         targets = seen_ids(principal, memory)
-        return await database.run(
-            lambda c: repository.page(c, principal, words, offset, page_size, targets), read_only=True
-        )
+        async with database.search(principal):
+            return await database.run(
+                lambda c: repository.page(c, principal, words, offset, page_size, targets), read_only=True
+            )
     except errors.DatabaseUnavailable:
         held = [o for o in memory.operations() if _sees(principal, memory, o) and _matches(o, words)]
         held.sort(key=lambda operation: operation.created_at, reverse=True)
         return held[offset : offset + page_size], len(held)
+
+
+def words_of(q: str) -> list[str]:
+    """The words of a search. Raises ValidationFailed for too many: each is compared with every row."""
+    words = q.split()
+    if len(words) > MAX_WORDS:
+        message = f"must have at most {MAX_WORDS} words"
+        raise errors.ValidationFailed(f"q: {message}", fields=[FieldError(field="q", message=message)])
+    return words
 
 
 def _sees(principal: Principal, memory: InventoryState, operation: Operation) -> bool:

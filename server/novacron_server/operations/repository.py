@@ -17,13 +17,14 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.database.rows import read_each
 from novacron_server.database.tables import operations as t
-from novacron_server.database.tables import tenants
+from novacron_server.database.tables import tenants, vms
 
 CHILD_KIND = "child_kind"
 """The field of a bulk's request that names the kind of its operations."""
 UNENDED = (OperationState.PENDING, OperationState.RUNNING)
 
 # Built once: to build a statement and to look it up among the compiled ones takes longer than its parameters.
+_TENANT_OF_VM = select(vms.c.tenant).where(vms.c.host_id == bindparam("host_id"), vms.c.id == bindparam("id"))
 _INSERT = pg_insert(t).on_conflict_do_nothing().returning(t.c.id)
 _SAVE = update(t).where(t.c.id == bindparam("its_id"), t.c.state.in_([str(s) for s in UNENDED])).returning(t.c.id)
 
@@ -75,6 +76,13 @@ async def add(
     }
     result = await connection.execute(_INSERT, values)
     return result.first() is not None
+
+
+async def tenant_of_vm(connection: AsyncConnection, host_id: str, vm_id: str) -> str | None:
+    """None for a VM without a row."""
+    found = await connection.execute(_TENANT_OF_VM, {"host_id": host_id, "id": vm_id})
+    tenant: str | None = found.scalar_one_or_none()
+    return tenant
 
 
 async def tenant_exists(connection: AsyncConnection, tenant: str) -> bool:

@@ -43,6 +43,7 @@ from novacron_server.operations.submission import Admission, Decide, OperationRe
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import wait_for_open_transactions
+from novacron_server.places import ACTS_FOR
 from novacron_server.tasks import cancel_tasks
 
 _log = structlog.get_logger()
@@ -136,7 +137,8 @@ class Operations:
         entry = Journal(operation, submission.host_id or "", request.body, submission.steps)
         try:
             (accepted, superseded), seq = await self._group_commit.write_numbered(
-                lambda c: accept(c, procedure, request, submission, operation, self._admission)
+                lambda c: accept(c, procedure, request, submission, operation, self._admission),
+                alone=submission.alone,
             )
         except OutcomeUnknown:
             self._track(self._start_if_accepted(procedure, entry))
@@ -187,6 +189,7 @@ class Operations:
         return context
 
     async def _run(self, procedure: Procedure[Any], entry: Journal[Any]) -> None:
+        ACTS_FOR.set(entry.operation.tenant or "")
         context = self._context(entry)
         try:
             await self._run_procedure(procedure, context)

@@ -35,6 +35,8 @@ class Submission(Generic[S]):
     rows: Rows | None = None
     locks: tuple[Target, ...] = ()
     counts: BulkCounts | None = None
+    alone: bool = False
+    """Whether `rows` writes so many that others' changes should not wait in the same transaction."""
 
 
 @dataclass(frozen=True, slots=True)

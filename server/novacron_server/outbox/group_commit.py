@@ -1,7 +1,8 @@
 """Group commit: all writes with events that arrive during one transaction share the next one.
 
 Every commit with events holds the counter's lock until it is on the disk, so the writers of a busy server would queue
-for that lock, each with its own connection. Here they share a transaction, the lock and a flush to the disk.
+for that lock, each with its own connection. Here they share a transaction, the lock and a flush to the disk. Tenants take
+turns, and what writes many rows has a transaction of its own: neither costs others more than one commit.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from novacron_server.database import faults
 from novacron_server.database.transactions import Connection, Database, wait
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
+from novacron_server.places import ACTS_FOR, TurnQueue
 from novacron_server.tasks import cancel_tasks
 
 T = TypeVar("T")
@@ -30,8 +32,9 @@ MAX_UNITS = 50
 class _Waiting:
     """A unit and the future of its caller."""
 
-    def __init__(self, unit: Unit[Any], until: float) -> None:
+    def __init__(self, unit: Unit[Any], until: float, *, alone: bool) -> None:
         self.unit = unit
+        self.alone = alone
         self.until = until
         self.started = False
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -52,7 +55,7 @@ class GroupCommit:
     def __init__(self, database: Database, wake: Callable[[], None]) -> None:
         self._database = database
         self._wake = wake
-        self._waiting: list[_Waiting] = []
+        self._waiting: TurnQueue[_Waiting] = TurnQueue()
         self._task: asyncio.Task[None] | None = None
         self._open: list[_Waiting] = []
 
@@ -60,8 +63,8 @@ class GroupCommit:
         """As `write_numbered`, without the number."""
         return (await self.write_numbered(unit))[0]
 
-    async def write_numbered(self, unit: Unit[T]) -> tuple[T, int]:
-        """Run `unit` and append its events in a transaction that others may share, and commit.
+    async def write_numbered(self, unit: Unit[T], *, alone: bool = False) -> tuple[T, int]:
+        """Run `unit` and append its events in a transaction that others may share, unless it is to be `alone`, and commit.
 
         Returns its result, and the number of the transaction's last event (0: it had none): a caller that waits until
         that one has been folded (`Inventory.barrier`) sees what was written.
@@ -70,8 +73,8 @@ class GroupCommit:
         nothing was written, OutcomeUnknown if that cannot be determined.
         """
         until = time.monotonic() + self._database.budget_s
-        waiting = _Waiting(unit, until)
-        self._waiting.append(waiting)
+        waiting = _Waiting(unit, until, alone=alone)
+        self._waiting.add(ACTS_FOR.get(), waiting)
         if self._task is None or self._task.done():
             # Without the context of the first caller, who is not the one that acts in the units of the others.
             self._task = asyncio.create_task(self._run(), name="group commit", context=Context())
@@ -102,7 +105,7 @@ class GroupCommit:
 
     async def _run(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:MAX_UNITS], self._waiting[MAX_UNITS:]
+            batch = self._next_batch()
             for waiting in batch:
                 waiting.started = True
             self._open = batch
@@ -111,6 +114,12 @@ class GroupCommit:
                 self._fail_all(batch, error)
             elif error is not None:
                 await self._commit_separately(batch)  # one unit was refused: commit the others without it
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch = [self._waiting.take()]
+        while not batch[0].alone and self._waiting and len(batch) < MAX_UNITS and not self._waiting.peek().alone:
+            batch.append(self._waiting.take())
+        return batch
 
     async def _commit(self, batch: list[_Waiting]) -> BaseException | None:
         """Commit all units, or return why nothing was written (or OutcomeUnknown if that cannot be determined)."""
@@ -144,11 +153,13 @@ class GroupCommit:
                 waiting.fail(error)
 
     def _fail_all(self, batch: list[_Waiting], error: errors.DatabaseUnavailable) -> None:
-        """The database is unavailable. Queued units would wait just as long, so they fail immediately, too."""
+        """The database is unavailable. Queued units would wait just as long, so they fail immediately, too; not after a
+        unit that was alone, which may just have been too slow."""
         for waiting in batch:
             waiting.fail(error)
-        queued, self._waiting = self._waiting, []
-        for waiting in queued:
+        if any(waiting.alone for waiting in batch):
+            return
+        for waiting in self._waiting.clear():
             waiting.fail(_nothing_written(error))
 
 

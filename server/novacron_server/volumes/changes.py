@@ -140,7 +140,8 @@ async def _write_rows(
     connection: Connection, operation: Operation, volume: Volume, vm: VM | None, decision: Decision
 ) -> list[EventDraft]:
     row = await repository.get(connection, volume.id)
-    if row is None or row.pool != volume.pool:  # another change started and ended during the checks
+    # Another change may have started and ended during the checks: a move, or a hand-over to another tenant.
+    if row is None or row.pool != volume.pool or row.tenant != volume.tenant:
         raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
     if row.vm_id and row.vm_id != (vm.id if vm else None):
         await _check_vm_idle(connection, row)

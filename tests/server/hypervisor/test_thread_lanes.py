@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import wait
+import time
+from concurrent.futures import Future, wait
+from contextvars import copy_context
+from typing import Any
 
 import pytest
 
 from novacron_server.hypervisor.connection.thread_lanes import ThreadLane
+from novacron_server.places import ACTS_FOR
 
 
 def test_threads_are_limited_and_reused() -> None:
@@ -53,3 +57,34 @@ def test_stopped_lane_refuses_calls_and_ends_its_threads() -> None:
     for thread in [t for t in threading.enumerate() if t.name.startswith("stopped-")]:
         thread.join(5)
         assert not thread.is_alive()
+
+
+def test_tenants_take_turns_however_many_calls_one_makes() -> None:
+    lane, gate, order = ThreadLane("turns", 1), threading.Event(), list[str]()
+
+    def submit(tenant: str, name: str) -> Future[None]:
+        context = copy_context()
+        context.run(ACTS_FOR.set, tenant)
+        return context.run(lane.submit, lambda: order.append(name))
+
+    lane.submit(gate.wait)
+    calls = [submit("red", f"r{n}") for n in range(4)] + [submit("blue", "b0"), submit("blue", "b1"), submit("", "s0")]
+    gate.set()
+    wait(calls, 10)
+    assert order == ["r0", "b0", "s0", "r1", "b1", "r2", "r3"]
+
+
+def test_lane_hangs_when_each_of_its_calls_has_run_for_long() -> None:
+    lane, gates = ThreadLane("hangs", 2), [threading.Event(), threading.Event()]
+    calls: list[Future[Any]] = [lane.submit(gates[0].wait)]
+    time.sleep(0.2)
+    assert not lane.hangs(0.1), "one thread is free"
+    calls.append(lane.submit(gates[1].wait))
+    waiting: Future[Any] = lane.submit(lambda: None)
+    assert not lane.hangs(0.1), "the second call has just begun"
+    time.sleep(0.2)
+    assert lane.hangs(0.1)
+    for gate in gates:
+        gate.set()
+    wait([*calls, waiting], 10)
+    assert not lane.hangs(0.0)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from novacron_core.errors import InvalidArgument
 from novacron_server.hypervisor import DiskSpec, DomainSpec, NICSpec, OwnershipTag, PoolSpec, VolumeSpec, mac_for
+from novacron_server.hypervisor.facts import DiskFacts
 from novacron_server.hypervisor.xml.definition import digest, read_domain, without_secrets
 from novacron_server.hypervisor.xml.disk_locations import disk_locations
 from novacron_server.hypervisor.xml.disks import one_disk, with_disk, with_source, without_disk
@@ -288,10 +289,29 @@ def test_network_disk_names_its_protocol_and_place() -> None:
     found = disk_locations(f"<domain><devices>{disks}</devices></domain>")
     expected = ["rbd:vms/root", "iscsi:iqn.2026-01.x:t/2", "https://deb.x/netinst.iso", "nbd://10.0.0.9"]
     assert [disk.path for disk in found] == expected
-    for with_host, names in ((True, expected), (False, [*expected[:2], "https:netinst.iso", "nbd"])):
+    for with_host, names in ((True, expected), (False, ["rbd:root", "iscsi:2", "https:netinst.iso", "nbd"])):
         facts = read_domain(f"<domain><devices>{disks}</devices></domain>", {}).disks
         shown = [_disk(disk, {}, with_host=with_host) for disk in facts]
         assert [(disk.source, disk.size_bytes) for disk in shown] == [(name, None) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("nfs:/export/secret/vm.img", "nfs:vm.img"),
+        ("gluster:vol1/secret/vm.img", "gluster:vm.img"),
+        ("iscsi:iqn.2013-07.internal.store01:vg/1", "iscsi:1"),
+        ("/dev/disk/by-path/ip-10.0.0.5:3260-iscsi-iqn.2013-07.internal:vg-lun-1", "block device"),
+        ("/dev/mapper/vg-data", "vg-data"),
+        ("/pools/secret/web-01.qcow2", "web-01.qcow2"),
+        ("https://deb.internal", "https"),
+        ("nbd:", "nbd"),
+        ("", ""),
+    ],
+)
+def test_members_are_not_told_where_a_disk_is(path: str, shown: str) -> None:
+    disk = DiskFacts(target="vda", path=path)
+    assert _disk(disk, {}, with_host=False).source == shown
 
 
 def test_encrypted_volume_is_not_called_raw() -> None:

@@ -15,6 +15,7 @@ from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.group_commit import GroupCommit, Unit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import last_seq, read_after
+from novacron_server.places import ACTS_FOR
 from tests.support.fair_clock import fair_now
 
 
@@ -114,3 +115,49 @@ async def test_cancelled_queued_unit_is_not_written(database: Database) -> None:
     await held
     assert await group_commit.write(unit("next")) == "next"
     assert await _events(database) == ["next"]
+
+
+async def test_tenants_take_turns_and_large_units_are_alone(database: Database) -> None:
+    group_commit = GroupCommit(database, lambda: None)
+    go, transactions = asyncio.Event(), list[str]()
+
+    async def holds(_: Connection) -> tuple[None, list[EventDraft]]:
+        await go.wait()
+        return None, []
+
+    def told(name: str) -> Unit[str]:
+        async def work(connection: Connection) -> tuple[str, list[EventDraft]]:
+            found = await connection.execute(text("SELECT pg_current_xact_id()::text"))
+            transactions.append(f"{name} {found.scalar_one()}")
+            return name, []
+
+        return work
+
+    def write(tenant: str, name: str, *, alone: bool = False) -> asyncio.Task[Any]:
+        ACTS_FOR.set(tenant)
+        return asyncio.create_task(group_commit.write_numbered(told(name), alone=alone))
+
+    held = asyncio.create_task(group_commit.write(holds))
+    await asyncio.sleep(0.01)
+    tasks = [write("red", f"bulk-{n}", alone=True) for n in range(3)] + [write("blue", f"small-{n}") for n in range(2)]
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.gather(held, *tasks)
+    names, numbers = zip(*(each.split() for each in transactions), strict=True)
+    assert names == ("bulk-0", "small-0", "bulk-1", "small-1", "bulk-2")
+    assert len(set(numbers)) == 5
+
+
+async def test_slow_unit_that_is_alone_does_not_fail_those_behind_it(database: Database) -> None:
+    group_commit = GroupCommit(database, lambda: None)
+
+    async def hangs(connection: Connection) -> tuple[None, list[EventDraft]]:
+        await connection.execute(text("SELECT pg_sleep(60)"))
+        return None, []
+
+    slow = asyncio.create_task(group_commit.write_numbered(hangs, alone=True))
+    await asyncio.sleep(1.0)
+    behind = asyncio.create_task(group_commit.write(unit("behind")))
+    with pytest.raises(errors.DatabaseUnavailable):
+        await slow
+    assert await behind == "behind"

@@ -15,6 +15,7 @@ from novacron_core import errors
 from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeResize
+from novacron_core.values.tiers import TierName
 from novacron_server.hypervisor import host_disks
 from novacron_server.hypervisor.vms import disks
 from novacron_server.hypervisor.xml import domain
@@ -147,7 +148,8 @@ async def test_detach_can_be_repeated_after_a_late_release(
 async def test_disk_that_the_guest_releases_during_its_move_keeps_one_file(
     storage: StorageServer, guest: Guest
 ) -> None:
-    """As a late answer to a detach that was told as failed. QEMU then goes on copying, and libvirt knows no job of it."""
+    """As a late answer to a detach that was told as failed. QEMU then goes on copying, and libvirt knows no job of it; or,
+    on a busy machine, it drops the rate limit with the device and completes the copy before libvirt hears of its end."""
     volume = await storage.create_volume("let-go")
     # QEMU copies the first 16 MiB at once, whatever the rate.
     await run("qemu-io", "-f", "qcow2", "-c", "write 25M 15M", "-c", "write 50M 14M", str(storage.path(volume)))
@@ -166,19 +168,22 @@ async def test_disk_that_the_guest_releases_during_its_move_keeps_one_file(
     libvirt_qemu.qemuMonitorCommand(guest.domain, request, 0)
     await guest.has()
     ended = await storage.ended(operation)
-    assert ended.state is OperationState.FAILED
+    is_moved = ended.state is OperationState.SUCCEEDED
+    assert is_moved or ended.state is OperationState.FAILED
+    places: tuple[TierName, TierName] = ("cold", "hot") if is_moved else ("hot", "cold")
+    here, there = places
 
     async def alone() -> bool | None:
         return (
-            True if {item for item in storage.files() if item[1].startswith("let-go")} == {("hot", "let-go")} else None
+            True if {item for item in storage.files() if item[1].startswith("let-go")} == {(here, "let-go")} else None
         )
 
     await until(alone)
     now = await storage.volume("let-go")
-    assert (now.tier, now.operation_id) == ("hot", None)
+    assert (now.tier, now.operation_id) == (here, None)
     await storage.succeeded(await detach(storage, volume))
-    await storage.succeeded(await move(storage, volume))
-    expect_only_file(storage, volume, "cold")
+    await storage.succeeded(await move(storage, volume, there))
+    expect_only_file(storage, volume, there)
     expect_content(storage, storage.path(await storage.volume("let-go")))
 
 

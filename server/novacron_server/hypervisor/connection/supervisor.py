@@ -79,7 +79,7 @@ class ConnectionSupervisor(Generic[R]):
         self.listings = ThreadLane(f"{uri} listing", 4)
         self.changes = ThreadLane(f"{uri} change", 4)
         self.agents = ThreadLane(f"{uri} agent", 4)
-        self.transfers = ThreadLane(f"{uri} transfer", 2)
+        self.transfers = ThreadLane(f"{uri} transfer", 4)
         self.copies = ThreadLane(f"{uri} copy", 8)
         self.statistics = ThreadLane(f"{uri} statistics", 2)
         self._task: asyncio.Task[None] | None = None
@@ -138,7 +138,7 @@ class ConnectionSupervisor(Generic[R]):
             raise
         if waiter.done() and not waiter.cancelled():
             return self._result(session, waiter, what)
-        raise self._abandon(session, lane, future, what)
+        raise self._abandon(session, lane, future, what, deadline_s or 0.0)
 
     def require(self) -> HostSession[R]:
         """The current session. Raises HostUnavailable if there is none."""
@@ -168,13 +168,15 @@ class ConnectionSupervisor(Generic[R]):
         self.seen_at = datetime.now(UTC)
         return result
 
-    def _abandon(self, session: HostSession[R], lane: ThreadLane, future: Future[Any], what: str) -> HostUnavailable:
+    def _abandon(
+        self, session: HostSession[R], lane: ThreadLane, future: Future[Any], what: str, deadline_s: float
+    ) -> HostUnavailable:
         subject = f"cannot {what}: " if what else ""
         if future.cancel():
             if session.lost.done():
                 return HostUnavailable(f"{subject}lost the connection to the host", retry_after_s=5)
             return HostUnavailable(f"{subject}the host is busy with {lane.running} other calls", retry_after_s=5)
-        if lane is self.reads and lane.running >= lane.size:
+        if lane is self.reads and lane.hangs(deadline_s / 2):
             session.lose("calls to libvirt hang")
         caveat = "; the change may still take effect" if lane in (self.changes, self.transfers, self.copies) else ""
         why = "lost the connection to the host" if session.lost.done() else "the host did not respond in time"

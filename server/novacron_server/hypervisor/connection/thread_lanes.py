@@ -1,36 +1,44 @@
 """A few threads per host for calls that may hang forever.
 
 A hung libvirt call cannot be interrupted, so threads are few, never replaced and never joined. When all threads of a
-lane hang, the host counts as down. Hosts never share lanes.
+lane hang, the host counts as down. Hosts never share lanes. Tenants take turns: the calls of one may be many.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
+
+from novacron_server.places import ACTS_FOR, TurnQueue
 
 T = TypeVar("T")
 
 
 class ThreadLane:
-    """At most `size` daemon threads, started on demand, processing one queue in order."""
+    """At most `size` daemon threads, started on demand. Each processes the calls of the tenants in turn."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.size = size
-        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._jobs: TurnQueue[tuple[Future[Any], Callable[[], Any]]] = TurnQueue()
         self._ready = threading.Condition()
         self._threads = 0
-        self._running = 0
+        self._began: dict[Future[Any], float] = {}
         self._open = True
 
     @property
     def running(self) -> int:
         """How many calls are in progress, including hung ones."""
-        return self._running
+        return len(self._began)
+
+    def hangs(self, for_s: float) -> bool:
+        """Whether every thread has been in one call for so long. Calls that only queue behind quick ones do not hang."""
+        before = time.monotonic() - for_s
+        with self._ready:
+            return sum(began <= before for began in self._began.values()) >= self.size
 
     @property
     def waiting(self) -> int:
@@ -44,10 +52,10 @@ class ThreadLane:
             if not self._open:
                 future.cancel()
                 return future
-            while self._jobs and self._jobs[0][0].cancelled():  # otherwise they pile up behind hung calls
-                self._jobs.popleft()
-            self._jobs.append((future, call))
-            if self._running + len(self._jobs) > self._threads < self.size:
+            while self._jobs and self._jobs.peek()[0].cancelled():  # otherwise they pile up behind hung calls
+                self._jobs.take()
+            self._jobs.add(ACTS_FOR.get(), (future, call))
+            if len(self._began) + len(self._jobs) > self._threads < self.size:
                 self._threads += 1
                 threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
             self._ready.notify()
@@ -57,9 +65,8 @@ class ThreadLane:
         """End each thread when its call ends, and cancel queued calls. Does not block."""
         with self._ready:
             self._open = False
-            for future, _ in self._jobs:
+            for future, _ in self._jobs.clear():
                 future.cancel()
-            self._jobs.clear()
             self._ready.notify_all()
 
     def _work(self) -> None:
@@ -69,23 +76,23 @@ class ThreadLane:
                 if not self._jobs:
                     self._threads -= 1
                     return
-                future, call = self._jobs.popleft()
+                future, call = self._jobs.take()
                 if not future.set_running_or_notify_cancel():
                     continue
-                self._running += 1
+                self._began[future] = time.monotonic()
             self._execute(future, call)
 
     def _execute(self, future: Future[Any], call: Callable[[], Any]) -> None:
         try:
             result = call()
         except BaseException as error:  # noqa: BLE001 - passed to the waiter, not swallowed
-            self._finish()
+            self._finish(future)
             future.set_exception(error)
         else:
-            self._finish()
+            self._finish(future)
             future.set_result(result)
 
-    def _finish(self) -> None:
-        # Decremented before the result is set, so that a caller that waited for it finds the thread free.
+    def _finish(self, future: Future[Any]) -> None:
+        # Removed before the result is set, so that a caller that waited for it finds the thread free.
         with self._ready:
-            self._running -= 1
+            del self._began[future]

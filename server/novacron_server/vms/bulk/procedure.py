@@ -83,8 +83,8 @@ class BulkVMs(Procedure[BulkSteps]):
 
     def places(self, host_id: str, action: VMAction) -> Places:
         """Those that all bulks of one action share for a host. Each action has its own, so that powering off does not wait
-        behind guests that do not shut down."""
-        return self._places.setdefault((host_id, action), Places(PER_HOST))
+        behind guests that do not shut down; and a tenant has half of them, which such guests may hold for long."""
+        return self._places.setdefault((host_id, action), Places(2 * PER_HOST, PER_HOST))
 
     async def run(self, context: OperationContext[BulkSteps]) -> None:
         """Raises Conflict with a summary when a VM failed, PartlyRefused when some were only refused, StoppedEarly when the

@@ -27,6 +27,7 @@ from novacron_server.access import repository as accounts
 from novacron_server.access.people.rights import require, require_tenant
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.queries import words_of
 from novacron_server.operations.repository import CHILD_KIND
 from novacron_server.operations.runner import Operations
 from novacron_server.operations.submission import Submission
@@ -38,6 +39,8 @@ from novacron_server.vms.ownership.service import check_member
 
 MAX_OPEN = 20
 """Bulks of one user that may be unended at the same time; each holds up to 5,000 rows."""
+SMALL = 50
+"""Items of a bulk that is accepted together with other changes, and VMs of one that may always be missing."""
 _OPEN_RETRY_S = 10.0
 
 
@@ -53,7 +56,7 @@ class Bulks:
         """Accept one action on many VMs. Whether a VM allows it is checked when its turn comes.
 
         Raises ValidationFailed, NotFound when the principal sees none of the VMs, Conflict when the filter matches
-        another number of VMs than `count`, RateLimited while MAX_OPEN bulks of this user have not ended.
+        another number of VMs than `count` or most ids are unknown, RateLimited while MAX_OPEN bulks of this user have not ended.
         """
         _check(body)
 
@@ -63,6 +66,10 @@ class Bulks:
             missing = sum(vm is None for _, vm in vms)
             if missing == len(vms):
                 raise errors.NotFound(_none_found(missing))
+            if missing > max(SMALL, len(vms) // 2):
+                raise errors.Conflict(
+                    f"{missing:,} of these {len(vms):,} VMs were not found: nothing was done; refresh the list"
+                )
 
             async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
                 await _check_open(connection, principal)
@@ -76,6 +83,7 @@ class Bulks:
                 steps=BulkSteps(asker_id=principal.user_id, api_token=principal.token_id),
                 rows=rows,
                 counts=BulkCounts(queued=len(items) - missing, refused=missing),
+                alone=len(items) > SMALL,
             )
 
         return await self._operations.submit(OperationKind.VM_BULK, principal, key, _request(body), decide)
@@ -121,6 +129,7 @@ class Bulks:
                 steps=BulkSteps(asker_id=principal.user_id, api_token=principal.token_id),
                 rows=rows,
                 counts=BulkCounts(queued=len(items)),
+                alone=len(items) > SMALL,
             )
 
         request = {
@@ -165,15 +174,18 @@ class Bulks:
 
     async def children(self, principal: Principal, operation_id: str, query: ListQuery) -> Page[BulkItem]:
         """One page of the items of a bulk, the worst first; empty for another operation. Raises NotFound, for another
-        tenant's operation as for a missing one, DatabaseUnavailable, ValidationFailed for a sort order."""
+        tenant's operation as for a missing one, DatabaseUnavailable, ValidationFailed for a sort order or
+        too many words, RateLimited while other searches take long."""
         if query.sort:
             raise _invalid("sort", "the items that need attention are always first")
         await self._operations.get(principal, operation_id)
-        words, offset = query.q.split(), (query.page - 1) * query.page_size
+        words, offset = words_of(query.q), (query.page - 1) * query.page_size
         reasons = principal.role is Role.ADMINISTRATOR  # others read them without the paths, and so search none
-        items, total = await self._database.run(
-            lambda c: repository.page(c, operation_id, words, offset, query.page_size, reasons=reasons), read_only=True
-        )
+        async with self._database.search(principal):
+            items, total = await self._database.run(
+                lambda c: repository.page(c, operation_id, words, offset, query.page_size, reasons=reasons),
+                read_only=True,
+            )
         items = [msgspec.structs.replace(item, reason=readable(principal, item.reason)) for item in items]
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
 
