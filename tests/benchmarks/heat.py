@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from novacron_core.rules.tiering.advice import Disk, Space, evaluate
+from novacron_core.rules.tiering.advice import DiskState, TierSpace, evaluate
 from novacron_core.rules.tiering.policy import Policy
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TierName
@@ -56,7 +56,7 @@ def table(outcomes: dict[str, Outcome]) -> str:
 def _evaluation_ms() -> float:
     tiers: list[TierName] = ["hot", "warm", "cold"]
     disks = [
-        Disk(
+        DiskState(
             id=f"{n:05}",
             tier=tiers[n % 3],
             size_bytes=(8 + n % 90) * GIB,
@@ -67,10 +67,10 @@ def _evaluation_ms() -> float:
         )
         for n in range(DISKS)
     ]
-    spaces: dict[TierName, Space] = {}
+    spaces: dict[TierName, TierSpace] = {}
     for tier, p50_ms in zip(tiers, (0.8, 6.0, 15.0), strict=True):
         used = sum(disk.size_bytes for disk in disks if disk.tier == tier)
-        spaces[tier] = Space(capacity_bytes=used * 5 // 4, used_bytes=used, p50_ms=p50_ms)
+        spaces[tier] = TierSpace(capacity_bytes=used * 5 // 4, used_bytes=used, p50_ms=p50_ms)
     took = []
     for _ in range(5):
         began = time.perf_counter()

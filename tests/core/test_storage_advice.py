@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novacron_core.rules.tiering.advice import Advice, Disk, Evaluation, Space, Why, density, evaluate
+from novacron_core.rules.tiering.advice import Advice, DiskState, Evaluation, TierSpace, Why, density, evaluate
 from novacron_core.rules.tiering.heat import DAY_S
 from novacron_core.rules.tiering.policy import Policy
 from novacron_core.values.sizes import GIB
@@ -22,24 +22,24 @@ READY = POLICY.evaluations - 1
 """Evaluations before this one, after which a disk that is above the line is advised to move."""
 
 
-def spaces(hot: int = 1000, hot_used: int = 0, **more: Any) -> dict[TierName, Space]:
+def spaces(hot: int = 1000, hot_used: int = 0, **more: Any) -> dict[TierName, TierSpace]:
     """Three tiers, sizes in GiB."""
     latencies: dict[str, tuple[float | None, float | None]] = {
         "hot": (0.8, 2.0), "warm": (6.0, 9.1), "cold": (15.0, 40.0), **more
     }  # fmt: skip
     sizes: dict[TierName, tuple[int, int]] = {"hot": (hot, hot_used), "warm": (10_000, 2000), "cold": (50_000, 100)}
     return {
-        tier: Space(
+        tier: TierSpace(
             capacity_bytes=size * GIB, used_bytes=used * GIB, p50_ms=latencies[tier][0], p90_ms=latencies[tier][1]
         )
         for tier, (size, used) in sizes.items()
     }
 
 
-def disk(name: str = "db-01", tier: TierName = "warm", gib: int = 40, heat: float = 214.0, **more: Any) -> Disk:
+def disk(name: str = "db-01", tier: TierName = "warm", gib: int = 40, heat: float = 214.0, **more: Any) -> DiskState:
     """A disk above any line, with a heat in operations per second for both averages."""
     values = {"fast": heat, "slow": heat, "idle_s": 0.0, "above": READY, **more}
-    return Disk(id=name, tier=tier, size_bytes=gib * GIB, **values)
+    return DiskState(id=name, tier=tier, size_bytes=gib * GIB, **values)
 
 
 def moves(evaluation: Evaluation) -> list[tuple[str, str, str]]:
@@ -125,7 +125,7 @@ def test_colder_disks_make_room_for_a_hotter_one() -> None:
 
 
 def test_tier_without_space_takes_part_in_nothing() -> None:
-    known: dict[TierName, Space] = {tier: space for tier, space in spaces(hot_used=40).items() if tier != "warm"}
+    known: dict[TierName, TierSpace] = {tier: space for tier, space in spaces(hot_used=40).items() if tier != "warm"}
     found = evaluate([disk("a", "cold"), disk("b", "hot", heat=0.0, idle_s=8 * DAY_S)], known, POLICY)
     assert moves(found) == [("a", "hot", Why.HOT)]
     assert evaluate([disk()], {}, POLICY).advice == []
@@ -137,7 +137,7 @@ def test_tier_without_space_takes_part_in_nothing() -> None:
 AGES = st.one_of(st.floats(0, 60 * DAY_S), st.just(math.inf))
 DISKS = st.lists(
     st.builds(
-        Disk,
+        DiskState,
         id=st.uuids().map(str),
         tier=st.sampled_from(TIERS),
         size_bytes=st.integers(0, 900).map(lambda gib: gib * GIB),
@@ -160,17 +160,17 @@ FULLNESS = st.fixed_dictionaries({tier: st.floats(0, 1.0) for tier in TIERS})
 class State:
     """Disks, and tiers that are full to some part by them and others."""
 
-    disks: list[Disk]
-    spaces: dict[TierName, Space]
+    disks: list[DiskState]
+    spaces: dict[TierName, TierSpace]
 
     @classmethod
-    def of(cls, disks: list[Disk], others: dict[TierName, float]) -> State:
-        made: dict[TierName, Space] = {}
+    def of(cls, disks: list[DiskState], others: dict[TierName, float]) -> State:
+        made: dict[TierName, TierSpace] = {}
         for tier, latency in zip(TIERS, (0.8, 6.0, 15.0), strict=True):
             own = sum(each.size_bytes for each in disks if each.tier == tier)
             capacity = max(own, 1000 * GIB)
             used = own + int((capacity - own) * others[tier])
-            made[tier] = Space(capacity_bytes=capacity, used_bytes=used, p50_ms=latency)
+            made[tier] = TierSpace(capacity_bytes=capacity, used_bytes=used, p50_ms=latency)
         return cls(disks, made)
 
     def advice(self) -> list[Advice]:
@@ -178,7 +178,7 @@ class State:
 
 
 @given(DISKS, FULLNESS)
-def test_no_move_fills_a_tier_over_its_mark(disks: list[Disk], others: dict[TierName, float]) -> None:
+def test_no_move_fills_a_tier_over_its_mark(disks: list[DiskState], others: dict[TierName, float]) -> None:
     state = State.of(disks, others)
     used = {tier: space.used_bytes for tier, space in state.spaces.items()}
     for each in state.advice():
@@ -189,7 +189,7 @@ def test_no_move_fills_a_tier_over_its_mark(disks: list[Disk], others: dict[Tier
 
 
 @given(DISKS, FULLNESS)
-def test_no_disk_moves_that_may_not(disks: list[Disk], others: dict[TierName, float]) -> None:
+def test_no_disk_moves_that_may_not(disks: list[DiskState], others: dict[TierName, float]) -> None:
     found = State.of(disks, others).advice()
     known = {each.id: each for each in disks}
     assert len({each.disk for each in found}) == len(found)
@@ -203,7 +203,9 @@ def test_no_disk_moves_that_may_not(disks: list[Disk], others: dict[TierName, fl
 
 
 @given(DISKS, FULLNESS, st.randoms(use_true_random=False))
-def test_the_same_state_gives_the_same_advice(disks: list[Disk], others: dict[TierName, float], random: Any) -> None:
+def test_the_same_state_gives_the_same_advice(
+    disks: list[DiskState], others: dict[TierName, float], random: Any
+) -> None:
     state = State.of(disks, others)
     first = state.advice()
     random.shuffle(state.disks)
@@ -212,7 +214,7 @@ def test_the_same_state_gives_the_same_advice(disks: list[Disk], others: dict[Ti
 
 @given(DISKS, FULLNESS, st.floats(1.0, 100.0))
 def test_hotter_disk_is_never_ranked_below_a_colder_equal_one(
-    disks: list[Disk], others: dict[TierName, float], times: float
+    disks: list[DiskState], others: dict[TierName, float], times: float
 ) -> None:
     twins = [
         msgspec.structs.replace(each, id=f"{each.id}-hotter", fast=each.fast * times, slow=each.slow * times)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from novacron_core.rules.tiering import advice, heat
-from novacron_core.rules.tiering.advice import Disk, Space
+from novacron_core.rules.tiering.advice import DiskState, TierSpace
 from novacron_core.rules.tiering.policy import Policy
 from novacron_core.values.sizes import GIB, KIB
 from novacron_core.values.tiers import TierName
@@ -251,19 +251,19 @@ class Ours:
                 done = small + heat.weighted(large, large * LARGE)
                 self.heats[name] = heat.observed(known, now, done)
         disks = [self._disk(place, name, hour) for name in place.sizes]
-        spaces: dict[TierName, Space] = {
-            "hot": Space(capacity_bytes=place.hot_bytes, used_bytes=place.used("hot"), p50_ms=0.8, p90_ms=2.0),
-            "warm": Space(capacity_bytes=2**60, used_bytes=place.used("warm"), p50_ms=6.0, p90_ms=9.1),
+        spaces: dict[TierName, TierSpace] = {
+            "hot": TierSpace(capacity_bytes=place.hot_bytes, used_bytes=place.used("hot"), p50_ms=0.8, p90_ms=2.0),
+            "warm": TierSpace(capacity_bytes=2**60, used_bytes=place.used("warm"), p50_ms=6.0, p90_ms=9.1),
         }
         evaluation = advice.evaluate(disks, spaces, self.policy)
         self.above = evaluation.above
         for item in evaluation.advice:
             place.move(item.disk, item.target, hour)
 
-    def _disk(self, place: Placement, name: str, hour: int) -> Disk:
+    def _disk(self, place: Placement, name: str, hour: int) -> DiskState:
         found, now = self.heats[name], hour * HOUR_S
         rates = heat.rates(found, now)
-        return Disk(
+        return DiskState(
             id=name,
             tier=place.tiers[name],
             size_bytes=place.sizes[name],

@@ -14,7 +14,7 @@ from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TIER_ORDER, TIERS, TierName
 
 
-class Disk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class DiskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A disk at the time of an evaluation. `size_bytes` is what it takes in a tier. `fast` and `slow` are its averages in
     weighted operations per second. Times are ages in seconds."""
 
@@ -33,7 +33,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why it cannot be moved now: pinned, dismissed, busy, or what the server would refuse. Empty when it can."""
 
 
-class Space(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TierSpace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tier at the time of an evaluation. The latencies are those of its disks in the last day, None when unknown."""
 
     capacity_bytes: int
@@ -77,12 +77,12 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     lines: dict[TierName, float]
 
 
-def evaluate(disks: Sequence[Disk], spaces: Mapping[TierName, Space], policy: Policy) -> Evaluation:
-    """What should move now. Tiers without a `Space` take part in nothing. The same state gives the same advice."""
+def evaluate(disks: Sequence[DiskState], spaces: Mapping[TierName, TierSpace], policy: Policy) -> Evaluation:
+    """What should move now. Tiers without a `TierSpace` take part in nothing. The same state gives the same advice."""
     return _Round(disks, spaces, policy).evaluate()
 
 
-def density(disk: Disk) -> float:
+def density(disk: DiskState) -> float:
     """Heat per GiB that has lasted: the lower of both averages."""
     return _per_gib(min(disk.fast, disk.slow), disk)
 
@@ -91,8 +91,8 @@ def density(disk: Disk) -> float:
 class _Round:
     """One evaluation: `used` is the space in each tier after the advice so far."""
 
-    disks: Sequence[Disk]
-    spaces: Mapping[TierName, Space]
+    disks: Sequence[DiskState]
+    spaces: Mapping[TierName, TierSpace]
     policy: Policy
     advice: list[Advice] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
@@ -135,13 +135,13 @@ class _Round:
             lines[self.tiers[-1]] = 0.0
         return lines
 
-    def _wanted(self, disk: Disk, lines: Mapping[TierName, float]) -> TierName | None:
+    def _wanted(self, disk: DiskState, lines: Mapping[TierName, float]) -> TierName | None:
         """The fastest tier whose line a disk is above."""
         return next((tier for tier in self.tiers if density(disk) >= max(lines[tier], 1e-12)), None)
 
     # -- what may move -----------------------------------------------------------------------------------------------
 
-    def _may_move(self, disk: Disk, target: TierName) -> bool:
+    def _may_move(self, disk: DiskState, target: TierName) -> bool:
         policy = self.policy
         return (
             not disk.refused
@@ -162,7 +162,7 @@ class _Round:
     # -- demotion ----------------------------------------------------------------------------------------------------
 
     def _relieve(self, tier: TierName, lines: Mapping[TierName, float]) -> None:
-        """Space outranks heat: above the high mark the coldest disks leave a tier, down to its low mark."""
+        """TierSpace outranks heat: above the high mark the coldest disks leave a tier, down to its low mark."""
         space, policy = self.spaces[tier], self.policy
         if self.used[tier] <= space.capacity_bytes * policy.high_mark:
             return
@@ -190,14 +190,14 @@ class _Round:
                         self._move(disk, target, Why.COLD, lines[tier])
                         break
 
-    def _coldest(self, tier: TierName) -> list[Disk]:
+    def _coldest(self, tier: TierName) -> list[DiskState]:
         here = [disk for disk in self.disks if disk.tier == tier and disk.id not in self.moved]
         return sorted(here, key=lambda disk: (_per_gib(disk.slow, disk), disk.id))
 
     # -- promotion ---------------------------------------------------------------------------------------------------
 
     def _promote(
-        self, ready: list[Disk], wanted: Mapping[str, TierName | None], lines: Mapping[TierName, float]
+        self, ready: list[DiskState], wanted: Mapping[str, TierName | None], lines: Mapping[TierName, float]
     ) -> None:
         """Hottest first. Where there is no room, disks that are colder than half of it make some."""
         colder = {tier: self._coldest(tier) for tier in self.tiers}
@@ -216,9 +216,11 @@ class _Round:
                 self._move(other, to, Why.SPACE, lines[target], disk.id)
             self._move(disk, target, Why.HOT, lines[target])
 
-    def _room(self, tier: TierName, disk: Disk, colder: Sequence[Disk]) -> list[tuple[Disk, TierName]] | None:
+    def _room(
+        self, tier: TierName, disk: DiskState, colder: Sequence[DiskState]
+    ) -> list[tuple[DiskState, TierName]] | None:
         """What must leave a tier so that the disk fits, None if that is not possible."""
-        policy, leaving = self.policy, list[tuple[Disk, TierName]]()
+        policy, leaving = self.policy, list[tuple[DiskState, TierName]]()
         need, into = disk.size_bytes, dict[TierName, int]()
         for other in colder:
             if self._fits(tier, need, policy.high_mark):
@@ -234,18 +236,18 @@ class _Round:
                     break
         return leaving if self._fits(tier, need, policy.high_mark) else None
 
-    def _gains(self, disk: Disk, target: TierName) -> bool:
+    def _gains(self, disk: DiskState, target: TierName) -> bool:
         """Whether the latency improves enough. Of a tier without a measured latency nothing is promised."""
         now, then = self.spaces[disk.tier].p50_ms, self.spaces[target].p50_ms
         return now is not None and then is not None and now - then >= self.policy.gain * now
 
-    def _saved_s(self, disk: Disk, target: TierName) -> float:
+    def _saved_s(self, disk: DiskState, target: TierName) -> float:
         now, then = self.spaces[disk.tier].p50_ms, self.spaces[target].p50_ms
         if now is None or then is None:
             return 0.0
         return (now - then) / 1000 * min(disk.fast, disk.slow) * self.policy.horizon_s
 
-    def _move(self, disk: Disk, target: TierName, why: Why, line: float, makes_room_for: str = "") -> None:
+    def _move(self, disk: DiskState, target: TierName, why: Why, line: float, makes_room_for: str = "") -> None:
         self.used[disk.tier] -= disk.size_bytes
         self.used[target] += disk.size_bytes
         self.moved.add(disk.id)
@@ -266,5 +268,5 @@ class _Round:
         )
 
 
-def _per_gib(heat: float, disk: Disk) -> float:
+def _per_gib(heat: float, disk: DiskState) -> float:
     return heat / max(disk.size_bytes / GIB, 1e-9)
