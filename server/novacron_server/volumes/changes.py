@@ -16,6 +16,7 @@ from novacron_core.rules.operation_words import why_busy
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_server.access import repository as accounts
 from novacron_server.database.transactions import Connection
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.vms.disks import DiskUser
@@ -153,11 +154,18 @@ async def _write_rows(
     if decision.tier is not None and decision.tier != row.tier:
         await check_quota(connection, operation, row.tenant, decision.tier, max(row.size_bytes, volume.size_bytes))
     if decision.created is not None:
-        created = decision.created
+        created = await _owned_by_a_member(connection, decision.created, operation)
         await check_quota(connection, operation, created.tenant, created.tier, created.size_bytes)
-        await repository.add(connection, decision.created)
-        drafts.append(volume_row_event(decision.created))
+        await repository.add(connection, created)
+        drafts.append(volume_row_event(created))
     return drafts
+
+
+async def _owned_by_a_member(connection: Connection, created: VolumeRow, operation: Operation) -> VolumeRow:
+    """The row, owned by who asked if its owner has left the tenant."""
+    if created.owner == operation.actor or await accounts.is_member(connection, created.owner, created.tenant):
+        return created
+    return msgspec.structs.replace(created, owner=operation.actor)
 
 
 async def _check_vm_idle(connection: Connection, row: VolumeRow) -> None:

@@ -12,7 +12,19 @@ import psycopg
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import access, audit, health, hosts, images, operations, stored_events, usage, vms, volumes
+from novacron_core.api import (
+    access,
+    audit,
+    health,
+    hosts,
+    images,
+    operations,
+    people,
+    stored_events,
+    usage,
+    vms,
+    volumes,
+)
 from novacron_core.api.access import Register
 from novacron_core.api.base import ListQuery
 from novacron_core.api.people import InvitationCreate
@@ -144,6 +156,12 @@ async def test_copy_by_an_administrator_stays_in_the_tenant_of_its_source(red: R
     copied = await succeeded(red.server, await red.server.admin.call(volumes.CLONE, body=body, volume_id=volume_id))
     (copy,) = [v for v in (await red.vic.call(volumes.LIST)).items if v.name == "red~evidence"]
     assert (copy.tenant, copy.owner) == ("red", "rob")
+    (rob,) = [each for each in (await red.rita.call(people.LIST)).items if each.username == "rob"]
+    await red.rita.call(people.REMOVE_MEMBER, user_id=rob.id, tenant="red")
+    body = VolumeClone(name="later")
+    await succeeded(red.server, await red.server.admin.call(volumes.CLONE, body=body, volume_id=volume_id))
+    (later,) = [v for v in (await red.vic.call(volumes.LIST)).items if v.name == "red~later"]
+    assert later.owner == "ann", "rob is no member any more"
     assert copy.id in [lock.id for lock in copied.locks]
     with pytest.raises(errors.NotFound):
         await red.bob.call(volumes.GET, volume_id=copy.id)
