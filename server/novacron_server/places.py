@@ -76,7 +76,9 @@ class Places:
 
     def must_wait(self, tenant: str | None, count: int = 1) -> bool:
         """Whether who asks for this many places now would have to wait for others."""
-        return self._next() is not None or not self._may_hold(tenant or "", count) or count > self._free
+        key = tenant or ""
+        nobody_waits = self._next() is None and key not in self._waiting
+        return not nobody_waits or not self._may_hold(key, count) or count > self._free
 
     @asynccontextmanager
     async def hold(self, tenant: str | None, count: int = 1) -> AsyncIterator[None]:

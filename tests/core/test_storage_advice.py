@@ -126,10 +126,40 @@ def test_colder_disks_make_room_for_a_hotter_one() -> None:
 
 def test_tier_without_space_takes_part_in_nothing() -> None:
     known: dict[TierName, TierSpace] = {tier: space for tier, space in spaces(hot_used=40).items() if tier != "warm"}
-    found = evaluate([disk("a", "cold"), disk("b", "hot", heat=0.0, idle_s=8 * DAY_S)], known, POLICY)
+    found = evaluate([disk("a", "cold"), disk("b", "hot", heat=0.0, idle_s=8 * DAY_S), disk("c")], known, POLICY)
     assert moves(found) == [("a", "hot", Why.HOT)]
     assert evaluate([disk()], {}, POLICY).advice == []
     assert evaluate([], spaces(), POLICY).advice == []
+
+
+def test_disk_that_fits_into_no_fast_tier_does_not_raise_its_line() -> None:
+    huge, small = disk("huge", gib=900, heat=1e6), [disk(f"s-{n}", gib=10, heat=50.0) for n in range(20)]
+    found = evaluate([huge, *small], spaces(), POLICY)
+    assert sorted(each.disk for each in found.advice) == sorted(each.id for each in small)
+    assert found.lines["hot"] == POLICY.floor
+
+
+def test_what_leaves_a_full_tier_goes_to_the_next_one() -> None:
+    full = [disk(f"h-{n}", "hot", 100, 5000.0) for n in range(9)] + [
+        disk(f"w-{n}", "warm", 500, 10.0) for n in range(18)
+    ]
+    tiers = spaces(hot_used=900)
+    tiers["warm"] = msgspec.structs.replace(tiers["warm"], used_bytes=9000 * GIB)
+    found = evaluate(full, tiers, POLICY).advice
+    assert {(each.source, each.target) for each in found} == {("warm", "cold"), ("hot", "warm")}
+
+
+def test_disk_that_bursts_does_not_keep_colder_ones_in_their_place() -> None:
+    burst = disk("burst", "hot", 100, fast=900.0, slow=0.5)
+    cold = [disk(f"c-{n}", "hot", 100, 1.0) for n in range(6)]
+    found = evaluate([burst, *cold, disk("db-01", gib=150, heat=500.0)], spaces(hot_used=750), POLICY)
+    assert moves(found) == [("c-0", "warm", Why.SPACE), ("db-01", "hot", Why.HOT)]
+
+
+def test_disk_for_which_the_fastest_tier_has_no_room_goes_into_the_next_one() -> None:
+    pinned = [disk(f"p-{n}", "hot", 400, 4000.0, refused="pinned") for n in range(2)]
+    found = evaluate([*pinned, disk("db-01", "cold", heat=500.0)], spaces(hot_used=800), POLICY)
+    assert moves(found) == [("db-01", "warm", Why.HOT)]
 
 
 # -- whatever the state is -------------------------------------------------------------------------------------------------

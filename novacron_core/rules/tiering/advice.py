@@ -11,7 +11,7 @@ import msgspec
 
 from novacron_core.rules.tiering.policy import Policy
 from novacron_core.values.sizes import GIB
-from novacron_core.values.tiers import TIER_ORDER, TIERS, TierName
+from novacron_core.values.tiers import TIERS, TierName
 
 
 class DiskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -98,18 +98,15 @@ class _Round:
     moved: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.disks = [disk for disk in self.disks if disk.tier in self.spaces]
         self.used = {tier: space.used_bytes for tier, space in self.spaces.items()}
         self.tiers = [tier for tier in TIERS if tier in self.spaces]
 
     def evaluate(self) -> Evaluation:
         lines = self._lines()
         wanted = {disk.id: self._wanted(disk, lines) for disk in self.disks}
-        above = {
-            disk.id: disk.above + 1
-            for disk in self.disks
-            if (tier := wanted[disk.id]) is not None and TIER_ORDER[tier] < TIER_ORDER[disk.tier]
-        }
-        for tier in self.tiers:
+        above = {disk.id: disk.above + 1 for disk in self.disks if wanted[disk.id]}
+        for tier in reversed(self.tiers):  # so that what leaves a fast tier finds room in the next one
             self._relieve(tier, lines)
         self._demote_idle(lines)
         self._promote([disk for disk in self.disks if above.get(disk.id, 0) >= self.policy.evaluations], wanted, lines)
@@ -123,9 +120,12 @@ class _Round:
         lines: dict[TierName, float] = {}
         at = 0
         for tier in self.tiers[:-1]:
-            room = self.spaces[tier].capacity_bytes * self.policy.low_mark
+            whole = room = self.spaces[tier].capacity_bytes * self.policy.low_mark
             line = self.policy.floor
             while at < len(ranked):
+                if ranked[at].size_bytes > whole:  # it is for no such tier, and says nothing of the others
+                    at += 1
+                    continue
                 if (room := room - ranked[at].size_bytes) < 0:
                     line = max(line, density(ranked[at]))
                     break
@@ -135,9 +135,10 @@ class _Round:
             lines[self.tiers[-1]] = 0.0
         return lines
 
-    def _wanted(self, disk: DiskState, lines: Mapping[TierName, float]) -> TierName | None:
-        """The fastest tier whose line a disk is above."""
-        return next((tier for tier in self.tiers if density(disk) >= max(lines[tier], 1e-12)), None)
+    def _wanted(self, disk: DiskState, lines: Mapping[TierName, float]) -> list[TierName]:
+        """The tiers above whose line a disk is and that are faster than its own, the fastest first."""
+        faster = self.tiers[: self.tiers.index(disk.tier)]
+        return [tier for tier in faster if density(disk) >= max(lines[tier], 1e-12)]
 
     # -- what may move -----------------------------------------------------------------------------------------------
 
@@ -197,24 +198,25 @@ class _Round:
     # -- promotion ---------------------------------------------------------------------------------------------------
 
     def _promote(
-        self, ready: list[DiskState], wanted: Mapping[str, TierName | None], lines: Mapping[TierName, float]
+        self, ready: list[DiskState], wanted: Mapping[str, list[TierName]], lines: Mapping[TierName, float]
     ) -> None:
-        """Hottest first. Where there is no room, disks that are colder than half of it make some."""
+        """Hottest first, each into the fastest tier that takes it. Where there is no room, disks that are colder than half
+        of it make some."""
         colder = {tier: self._coldest(tier) for tier in self.tiers}
         for disk in sorted(ready, key=lambda disk: (-density(disk), disk.id)):
-            target = wanted[disk.id]
-            if target is None or not self._may_move(disk, target) or not self._gains(disk, target):
-                continue
-            leaving = self._room(target, disk, colder[target])
-            if leaving is None:
-                continue
-            copied = disk.size_bytes + sum(other.size_bytes for other, _ in leaving)
-            saved = self._saved_s(disk, target) + sum(self._saved_s(other, to) for other, to in leaving)
-            if saved < self.policy.payback * copied / self.policy.copy_bytes_s:
-                continue
-            for other, to in leaving:
-                self._move(other, to, Why.SPACE, lines[target], disk.id)
-            self._move(disk, target, Why.HOT, lines[target])
+            for target in wanted[disk.id]:
+                if self._may_move(disk, target) and self._gains(disk, target):
+                    leaving = self._room(target, disk, colder[target])
+                    if leaving is not None and self._pays(disk, target, leaving):
+                        for other, to in leaving:
+                            self._move(other, to, Why.SPACE, lines[target], disk.id)
+                        self._move(disk, target, Why.HOT, lines[target])
+                        break
+
+    def _pays(self, disk: DiskState, target: TierName, leaving: Sequence[tuple[DiskState, TierName]]) -> bool:
+        copied = disk.size_bytes + sum(other.size_bytes for other, _ in leaving)
+        saved = self._saved_s(disk, target) + sum(self._saved_s(other, to) for other, to in leaving)
+        return saved >= self.policy.payback * copied / self.policy.copy_bytes_s
 
     def _room(
         self, tier: TierName, disk: DiskState, colder: Sequence[DiskState]
@@ -226,7 +228,7 @@ class _Round:
             if self._fits(tier, need, policy.high_mark):
                 break
             if _per_gib(max(other.fast, other.slow), other) >= density(disk) * policy.demote_below:
-                return None
+                continue
             for target in self._slower(tier):
                 taken = into.get(target, 0) + other.size_bytes
                 if self._may_move(other, target) and self._fits(target, taken, policy.high_mark):

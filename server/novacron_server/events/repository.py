@@ -37,7 +37,7 @@ _TARGET_NAME: Text = case(
 _KIND: Text = func.coalesce(func.nullif(literal_column("(\"row\" ->> 'child_kind')", String), ""), t.c.target_name)
 _DETAIL: Text = case((_OF_OPERATION, t.c.reason), else_=func.coalesce(func.nullif(t.c.reason, ""), t.c.note))
 _PATHS = (
-    r"""'/[^']*'|"/[^"]*"|[^\s'"]*/[^\s'"]*|[^\s'"]*@[^\s'"]*|[^\s'"]*[0-9]+(\.[0-9]+){3}[^\s'"]*"""
+    r"""'/[^']*'|"/[^"]*"|[^\s'"]*/[^\s'"]*|[^\s'"]*@[^\s'"]*|[^\s'"]*[0-9]+(?:\.[0-9]+){3}[^\s'"]*"""
     r"""|[^\s'"]+\.[^\s'"]+:[0-9]{2,5}"""
 )
 _READABLE_DETAIL: Text = case((t.c.target_type == "host", ""), else_=func.regexp_replace(_DETAIL, _PATHS, "", "g"))

@@ -40,14 +40,14 @@ class HistoryQueries:
         self._history = history
 
     async def query_vm(self, principal: Principal, vm_id: str, query: history.RangeQuery) -> history.History:
-        """All metrics of one VM. Raises NotFound, ValidationFailed, RateLimited, DatabaseUnavailable."""
+        """All metrics of one VM. Raises NotFound, ValidationFailed, DatabaseUnavailable."""
         vm = self._inventory.vm(principal, vm_id)
-        return await self._curves(principal, f"vm:{vm.id}", vm_subject(vm.host, vm.id), list(history.Metric), query)
+        return await self._curves(f"vm:{vm.id}", vm_subject(vm.host, vm.id), list(history.Metric), query)
 
     async def query(self, principal: Principal, query: history.HistoryQuery) -> history.History:
-        """Some metrics of the fleet, a host or a VM. Raises NotFound, ValidationFailed, RateLimited, DatabaseUnavailable."""
+        """Some metrics of the fleet, a host or a VM. Raises NotFound, ValidationFailed, DatabaseUnavailable."""
         metrics = _metrics(query.metric)
-        return await self._curves(principal, query.subject, self._subject(principal, query.subject), metrics, query)
+        return await self._curves(query.subject, self._subject(principal, query.subject), metrics, query)
 
     def _subject(self, principal: Principal, subject: str) -> bytes:
         kind, _, name = subject.partition(":")
@@ -66,7 +66,6 @@ class HistoryQueries:
 
     async def _curves(
         self,
-        principal: Principal,
         name: str,
         subject: bytes,
         metrics: Sequence[history.Metric],
@@ -88,8 +87,7 @@ class HistoryQueries:
             until = datetime.fromtimestamp(last, UTC)
             return await repository.slots(connection, subject, tuple(metrics), begin, until, step_s, rolled_to)
 
-        async with self._database.search(principal):
-            rows = await self._database.run(work, read_only=True)
+        rows = await self._database.run(work, read_only=True)
         max_gap_s = _MINUTE_S if rolled else max(_MAX_GAP_S, 3 * self._slowest_period_s())
         newest = max((row[2] for row in rows if any(value is not None for value in row[3:])), default=None)
         return history.History(

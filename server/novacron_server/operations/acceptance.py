@@ -43,7 +43,10 @@ async def accept(
         return (earlier, None), []
     await _check_volumes(connection, volumes)
     await _check_tenant(connection, request, submission)
-    await _check_vm(connection, submission)
+    if await _has_left(connection, submission):
+        if earlier := await find_by_key(connection, request):
+            return (earlier, None), []
+        raise errors.Conflict(f"{operation.target.name} has changed: refresh and try again")
     if not await _add(connection, request, submission, operation):
         if earlier := await find_by_key(connection, request):
             return (earlier, None), []
@@ -110,14 +113,12 @@ async def _check_tenant(connection: Connection, request: OperationRequest, submi
     raise errors.ValidationFailed(f"tenant: {message}", fields=[FieldError(field="tenant", message=message)])
 
 
-async def _check_vm(connection: Connection, submission: Submission[Any]) -> None:
-    """Raises Conflict when the VM went to another tenant after it was checked."""
-    target = submission.target
-    if target.type != "vm" or submission.host_id is None or submission.tenant is None:
-        return
-    tenant = await repository.tenant_of_vm(connection, submission.host_id, target.id)
-    if tenant not in (None, submission.tenant):
-        raise errors.Conflict(f"{target.name} has changed: refresh and try again")
+async def _has_left(connection: Connection, submission: Submission[Any]) -> bool:
+    """Whether the VM went to another tenant after it was checked."""
+    if submission.vm_tenant is None or submission.host_id is None:
+        return False
+    tenant = await repository.tenant_of_vm(connection, submission.host_id, submission.target.id)
+    return tenant not in (None, submission.vm_tenant)
 
 
 async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:

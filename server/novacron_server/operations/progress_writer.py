@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 
 import structlog
 
@@ -33,7 +34,8 @@ class ProgressWriter:
         """Queue the operation's value. Returns at once."""
         self._waiting[operation.id] = operation
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="progress writer")
+            # Not in the context of the first operation, which is not that of the others.
+            self._task = asyncio.create_task(self._run(), name="progress writer", context=Context())
 
     async def close(self) -> None:
         await cancel_tasks([self._task])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from novacron_core import errors
 from novacron_core.api.nouns import OPERATIONS
@@ -19,6 +19,8 @@ from novacron_server.operations.repository import StoredOperation
 from novacron_server.outbox.repository import last_seq
 
 _BARRIER_TIMEOUT_S = 1.0
+CHEAP_ROWS = 5000
+"""How many rows a list may pass over without a turn: those read from an index cost little."""
 
 
 async def get(database: Database, memory: InventoryState, principal: Principal, operation_id: str) -> Operation:
@@ -56,7 +58,7 @@ async def page(
     words, offset = words_of(q), (page - 1) * page_size
     try:
         targets = seen_ids(principal, memory)
-        async with database.search(principal):
+        async with database.search(principal) if words or offset > CHEAP_ROWS else nullcontext():
             return await database.run(
                 lambda c: repository.page(c, principal, words, offset, page_size, targets), read_only=True
             )

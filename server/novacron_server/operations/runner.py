@@ -363,6 +363,7 @@ class Operations:
 
     async def _resume(self, procedure: Procedure[Any], entry: Journal[Any]) -> str:
         """Returns what was found and done; empty if it was cancelled, because the cancelling task writes its end."""
+        ACTS_FOR.set(entry.operation.tenant or "")
         context = self._context(entry)
         try:
             return await procedure.resume(context)

@@ -35,6 +35,8 @@ class Submission(Generic[S]):
     rows: Rows | None = None
     locks: tuple[Target, ...] = ()
     counts: BulkCounts | None = None
+    vm_tenant: str | None = None
+    """The tenant of the target, a VM, when it was checked: refused if it went to another one meanwhile. None: unchecked."""
     alone: bool = False
     """Whether `rows` writes so many that others' changes should not wait in the same transaction."""
 

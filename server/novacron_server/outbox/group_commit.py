@@ -2,7 +2,7 @@
 
 Every commit with events holds the counter's lock until it is on the disk, so the writers of a busy server would queue
 for that lock, each with its own connection. Here they share a transaction, the lock and a flush to the disk. Tenants take
-turns, and what writes many rows has a transaction of its own: neither costs others more than one commit.
+turns, and what writes many rows has a transaction of its own, after which those that write few are next.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class GroupCommit:
         self._database = database
         self._wake = wake
         self._waiting: TurnQueue[_Waiting] = TurnQueue()
+        self._alone: TurnQueue[_Waiting] = TurnQueue()
         self._task: asyncio.Task[None] | None = None
         self._open: list[_Waiting] = []
 
@@ -74,7 +75,7 @@ class GroupCommit:
         """
         until = time.monotonic() + self._database.budget_s
         waiting = _Waiting(unit, until, alone=alone)
-        self._waiting.add(ACTS_FOR.get(), waiting)
+        (self._alone if alone else self._waiting).add(ACTS_FOR.get(), waiting)
         if self._task is None or self._task.done():
             # Without the context of the first caller, who is not the one that acts in the units of the others.
             self._task = asyncio.create_task(self._run(), name="group commit", context=Context())
@@ -97,29 +98,28 @@ class GroupCommit:
 
     def _withdraw(self, waiting: _Waiting) -> None:
         if not waiting.started:
-            self._waiting.remove(waiting)
+            (self._alone if waiting.alone else self._waiting).remove(waiting)
 
     async def close(self) -> None:
         """Stop; pending callers get DatabaseUnavailable within the time budget."""
         await cancel_tasks([self._task])
 
     async def _run(self) -> None:
-        while self._waiting:
-            batch = self._next_batch()
-            for waiting in batch:
-                waiting.started = True
-            self._open = batch
-            error = await self._commit(batch)
-            if isinstance(error, errors.DatabaseUnavailable):
-                self._fail_all(batch, error)
-            elif error is not None:
-                await self._commit_separately(batch)  # one unit was refused: commit the others without it
+        while self._waiting or self._alone:
+            if self._waiting:
+                await self._commit_batch([self._waiting.take() for _ in range(min(MAX_UNITS, len(self._waiting)))])
+            if self._alone:
+                await self._commit_batch([self._alone.take()])
 
-    def _next_batch(self) -> list[_Waiting]:
-        batch = [self._waiting.take()]
-        while not batch[0].alone and self._waiting and len(batch) < MAX_UNITS and not self._waiting.peek().alone:
-            batch.append(self._waiting.take())
-        return batch
+    async def _commit_batch(self, batch: list[_Waiting]) -> None:
+        for waiting in batch:
+            waiting.started = True
+        self._open = batch
+        error = await self._commit(batch)
+        if isinstance(error, errors.DatabaseUnavailable):
+            self._fail_all(batch, error)
+        elif error is not None:
+            await self._commit_separately(batch)  # one unit was refused: commit the others without it
 
     async def _commit(self, batch: list[_Waiting]) -> BaseException | None:
         """Commit all units, or return why nothing was written (or OutcomeUnknown if that cannot be determined)."""
@@ -159,7 +159,7 @@ class GroupCommit:
             waiting.fail(error)
         if any(waiting.alone for waiting in batch):
             return
-        for waiting in self._waiting.clear():
+        for waiting in [*self._waiting.clear(), *self._alone.clear()]:
             waiting.fail(_nothing_written(error))
 
 

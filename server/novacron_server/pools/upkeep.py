@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 
 import structlog
 
@@ -28,7 +29,7 @@ class ManagedPoolUpkeep:
     def _on_storage_read(self, host_id: str) -> None:
         """A host's storage was read: create its missing pools. A failure is retried after the next read."""
         if self._missing(host_id) and host_id not in self._creating:
-            task = asyncio.create_task(self._create(host_id), name="creating pools")
+            task = asyncio.create_task(self._create(host_id), name="creating pools", context=Context())
             self._creating[host_id] = task
             task.add_done_callback(lambda _: self._creating.pop(host_id, None))
 

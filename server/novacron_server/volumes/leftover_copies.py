@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
@@ -82,7 +83,9 @@ class LeftoverCopies:
 
     def _on_storage_read(self, host_id: str) -> None:
         if host_id not in self._tasks and self._removable(host_id):
-            self._tasks[host_id] = asyncio.create_task(self._remove_leftovers(host_id), name="leftovers")
+            self._tasks[host_id] = asyncio.create_task(
+                self._remove_leftovers(host_id), name="leftovers", context=Context()
+            )
 
     def _removable(self, host_id: str) -> list[Journal[CopySteps]]:
         return [entry for entry in self._leftovers.values() if entry.host_id == host_id and self._can_remove(entry)]

@@ -149,19 +149,18 @@ async def test_queue_of_quick_calls_is_no_hung_host(two: Two, monkeypatch: pytes
     vm_id = (await succeeded(two.server, await two.bob.call(vms.CREATE, body=ours))).target.id
     host = next(iter(two.server.parts.inventory.connections()))
     supervisor = host._supervisor
-    monkeypatch.setattr(supervisor, "timing", msgspec.structs.replace(supervisor.timing, read_s=1.0))
+    monkeypatch.setattr(supervisor, "timing", msgspec.structs.replace(supervisor.timing, read_s=2.0))
     real = DomainReader.read_one
 
     def slow(reader: DomainReader, *values: Any, **more: Any) -> Any:
-        time.sleep(0.05)
+        time.sleep(0.1)
         return real(reader, *values, **more)
 
     monkeypatch.setattr(DomainReader, "read_one", slow)
     async with _acting_for("red", *(lambda: host.read_domain(theirs[0]) for _ in range(80))) as reading:
         await asyncio.sleep(0.2)
-        began = time.monotonic()
-        assert await host.read_domain(vm_id) is not None
-        assert time.monotonic() - began < 1.0, "of another tenant: it need not wait for all of them"
+        assert await host.read_domain(vm_id) is not None, "of another tenant: it need not wait for all of them"
+        assert not all(task.done() for task in reading)
         answers = await asyncio.gather(*reading, return_exceptions=True)
     assert any(isinstance(answer, errors.HostUnavailable) for answer in answers), (
         "the queue was longer than the deadline"

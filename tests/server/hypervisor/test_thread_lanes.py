@@ -77,11 +77,14 @@ def test_tenants_take_turns_however_many_calls_one_makes() -> None:
 def test_lane_hangs_when_each_of_its_calls_has_run_for_long() -> None:
     lane, gates = ThreadLane("hangs", 2), [threading.Event(), threading.Event()]
     calls: list[Future[Any]] = [lane.submit(gates[0].wait)]
-    time.sleep(0.2)
-    assert not lane.hangs(0.1), "one thread is free"
+    while lane.running < 1:
+        time.sleep(0.01)
+    assert not lane.hangs(0.0), "one thread is free"
     calls.append(lane.submit(gates[1].wait))
     waiting: Future[Any] = lane.submit(lambda: None)
-    assert not lane.hangs(0.1), "the second call has just begun"
+    while lane.running < 2:
+        time.sleep(0.01)
+    assert not lane.hangs(60.0), "the calls have just begun"
     time.sleep(0.2)
     assert lane.hangs(0.1)
     for gate in gates:

@@ -19,6 +19,7 @@ import pytest_asyncio
 from novacron_core.errors import Conflict, HostUnavailable
 from novacron_server.hypervisor.connection.session import HostSession
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, Timing
+from novacron_server.hypervisor.connection.thread_lanes import ThreadLane
 from novacron_server.hypervisor.host_storage import run_both
 from novacron_server.hypervisor.storage import file_copies
 from novacron_server.hypervisor.storage.file_copies import FileCopy
@@ -45,7 +46,7 @@ async def transfers() -> AsyncIterator[Transfers]:
         on_connect=connected,
     )
     await supervisor.open()
-    yield Transfers(supervisor, supervisor.transfers)
+    yield Transfers(supervisor, ThreadLane("transfers", 2))
     await supervisor.close()
 
 

@@ -12,7 +12,7 @@ from novacron_core import errors
 from novacron_core.api.operations import Target
 from novacron_server.database import faults
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.outbox.group_commit import GroupCommit, Unit
+from novacron_server.outbox.group_commit import MAX_UNITS, GroupCommit, Unit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import last_seq, read_after
 from novacron_server.places import ACTS_FOR
@@ -139,13 +139,17 @@ async def test_tenants_take_turns_and_large_units_are_alone(database: Database) 
 
     held = asyncio.create_task(group_commit.write(holds))
     await asyncio.sleep(0.01)
-    tasks = [write("red", f"bulk-{n}", alone=True) for n in range(3)] + [write("blue", f"small-{n}") for n in range(2)]
+    bulks = [write("red", f"bulk-{n}", alone=True) for n in range(3)] + [write("blue", "bulk-b", alone=True)]
+    smalls = [write("red", f"small-{n}") for n in range(60)] + [write("blue", "small-b"), write("blue", "small-c")]
     await asyncio.sleep(0.01)
     go.set()
-    await asyncio.gather(held, *tasks)
+    await asyncio.gather(held, *bulks, *smalls)
     names, numbers = zip(*(each.split() for each in transactions), strict=True)
-    assert names == ("bulk-0", "small-0", "bulk-1", "small-1", "bulk-2")
-    assert len(set(numbers)) == 5
+    assert [name for name in names if name.startswith("bulk")] == ["bulk-0", "bulk-b", "bulk-1", "bulk-2"]
+    assert names[1:5] == ("small-0", "small-b", "small-1", "small-c"), "in turn, however many wait"
+    assert names.index("bulk-b") == 1 + MAX_UNITS, "after a full batch of small ones"
+    assert names.index("bulk-1") == 1 + 62 + 1
+    assert len(set(numbers)) == 2 + 4
 
 
 async def test_slow_unit_that_is_alone_does_not_fail_those_behind_it(database: Database) -> None:

@@ -172,12 +172,13 @@ class ConnectionSupervisor(Generic[R]):
         self, session: HostSession[R], lane: ThreadLane, future: Future[Any], what: str, deadline_s: float
     ) -> HostUnavailable:
         subject = f"cannot {what}: " if what else ""
+        # Also when this call has only queued: nobody may be left who waits for the calls that hang.
+        if lane is self.reads and not session.lost.done() and lane.hangs(deadline_s / 2):
+            session.lose("calls to libvirt hang")
         if future.cancel():
             if session.lost.done():
                 return HostUnavailable(f"{subject}lost the connection to the host", retry_after_s=5)
             return HostUnavailable(f"{subject}the host is busy with {lane.running} other calls", retry_after_s=5)
-        if lane is self.reads and lane.hangs(deadline_s / 2):
-            session.lose("calls to libvirt hang")
         caveat = "; the change may still take effect" if lane in (self.changes, self.transfers, self.copies) else ""
         why = "lost the connection to the host" if session.lost.done() else "the host did not respond in time"
         return HostUnavailable(f"{subject}{why}{caveat}", retry_after_s=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -181,7 +182,7 @@ class Bulks:
         await self._operations.get(principal, operation_id)
         words, offset = words_of(query.q), (query.page - 1) * query.page_size
         reasons = principal.role is Role.ADMINISTRATOR  # others read them without the paths, and so search none
-        async with self._database.search(principal):
+        async with self._database.search(principal) if words else nullcontext():
             items, total = await self._database.run(
                 lambda c: repository.page(c, operation_id, words, offset, query.page_size, reasons=reasons),
                 read_only=True,
