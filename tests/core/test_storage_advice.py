@@ -162,6 +162,15 @@ def test_disk_for_which_the_fastest_tier_has_no_room_goes_into_the_next_one() ->
     assert moves(found) == [("db-01", "warm", Why.HOT)]
 
 
+def test_room_that_a_move_makes_is_not_for_a_colder_disk() -> None:
+    """A disk that leaves the warm tier makes room there, after the hotter of two equal disks found none."""
+    twins = [disk("hotter", "cold", 421, heat=18.0), disk("colder", "cold", 421, heat=9.0)]
+    tiers = spaces(hot_used=600)
+    tiers["warm"] = msgspec.structs.replace(tiers["warm"], used_bytes=7600 * GIB)
+    found = evaluate([*twins, disk("leaves", "warm", 71, heat=2.0)], tiers, POLICY)
+    assert moves(found) == [("leaves", "hot", Why.HOT)]
+
+
 # -- whatever the state is -------------------------------------------------------------------------------------------------
 
 AGES = st.one_of(st.floats(0, 60 * DAY_S), st.just(math.inf))

@@ -201,17 +201,25 @@ class _Round:
         self, ready: list[DiskState], wanted: Mapping[str, list[TierName]], lines: Mapping[TierName, float]
     ) -> None:
         """Hottest first, each into the fastest tier that takes it. Where there is no room, disks that are colder than half
-        of it make some."""
+        of it make some. What finds none is not overtaken by a colder disk that needs as much: room that a move makes is for
+        the hotter one, in the next evaluation."""
+        passed = dict[TierName, int]()
         colder = {tier: self._coldest(tier) for tier in self.tiers}
         for disk in sorted(ready, key=lambda disk: (-density(disk), disk.id)):
             for target in wanted[disk.id]:
-                if self._may_move(disk, target) and self._gains(disk, target):
+                needed = disk.size_bytes
+                if (
+                    self._may_move(disk, target)
+                    and self._gains(disk, target)
+                    and needed < passed.get(target, needed + 1)
+                ):
                     leaving = self._room(target, disk, colder[target])
                     if leaving is not None and self._pays(disk, target, leaving):
                         for other, to in leaving:
                             self._move(other, to, Why.SPACE, lines[target], disk.id)
                         self._move(disk, target, Why.HOT, lines[target])
                         break
+                    passed[target] = needed
 
     def _pays(self, disk: DiskState, target: TierName, leaving: Sequence[tuple[DiskState, TierName]]) -> bool:
         copied = disk.size_bytes + sum(other.size_bytes for other, _ in leaving)
