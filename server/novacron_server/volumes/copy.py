@@ -165,14 +165,24 @@ async def check_file_name_free(host: LibvirtHost, pool: str, name: str) -> None:
 
 
 async def create_recorded(context: OperationContext[Any], host: LibvirtHost, spec: VolumeSpec) -> VolumeFacts:
-    """Create the volume that the journal's `copy` names. Clear `copy` if the host refuses: nothing is to be removed."""
+    """Create the volume that the journal's `copy` names. Clear `copy` if the host refuses: nothing is to be removed. Not if
+    its pool cannot be read: it may have become inactive when the file was there already."""
     try:
         return await host.storage.create_volume(spec, new=True)
     except errors.HostUnavailable:
         raise  # it may have been created
     except errors.NovaCronError:
-        await context.write_ahead(copy=None)
+        if await _can_be_read(host, spec.pool, spec.name):
+            await context.write_ahead(copy=None)
         raise
+
+
+async def _can_be_read(host: LibvirtHost, pool: str, name: str) -> bool:
+    try:
+        await host.storage.read_volume(pool, name)
+    except errors.NovaCronError:
+        return False
+    return True
 
 
 async def discard(host: LibvirtHost, copy: CopyRecord | None) -> None:

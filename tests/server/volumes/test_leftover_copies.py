@@ -18,11 +18,12 @@ import pytest
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_server.hypervisor.host_storage import HostStorage
+from novacron_server.hypervisor.specs import VolumeSpec
 from novacron_server.inventory.operation_files import OperationFiles
 from novacron_server.inventory.signal import Signal
 from novacron_server.operations.journal import Journal
 from novacron_server.volumes import leftover_copies
-from novacron_server.volumes.copy import CopyRecord, CopySteps, discard
+from novacron_server.volumes.copy import CopyRecord, CopySteps, create_recorded, discard
 from novacron_server.volumes.leftover_copies import LeftoverCopies
 
 pytestmark = pytest.mark.asyncio
@@ -156,6 +157,27 @@ async def test_leftover_that_cannot_be_looked_at_keeps_no_other(
     assert refused == {"stale", "odd"}
     assert capsys.readouterr().out.count("Traceback") == 1
     await leftovers.close()
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_file_may_be_there_when_its_pool_went_away_during_its_creation(readable: bool) -> None:
+    """libvirt has made the file, and then refuses to tell of it."""
+    written: list[dict[str, Any]] = []
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise errors.Conflict("storage pool 'small' is not active")
+
+    async def read(*_: Any) -> Any:
+        return None if readable else await refuse()
+
+    async def write_ahead(**steps: Any) -> None:
+        written.append(steps)
+
+    host: Any = SimpleNamespace(storage=SimpleNamespace(create_volume=refuse, read_volume=read))
+    context: Any = SimpleNamespace(write_ahead=write_ahead)
+    with pytest.raises(errors.Conflict, match="not active"):
+        await create_recorded(context, host, VolumeSpec(pool="small", name="off", size_bytes=1 << 20))
+    assert written == ([{"copy": None}] if readable else [])
 
 
 @pytest.mark.parametrize(("number", "is_kept"), [(errno.ESTALE, True), (errno.EIO, True), (errno.ENOENT, False)])
