@@ -18,7 +18,7 @@ from novacron_core.api.endpoint import endpoint
 from novacron_core.api.nouns import NOUNS, Noun, Nouns
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import Problem
-from novacron_core.api.samples import HostSample, TierSample, VMSample
+from novacron_core.api.samples import HeatSample, HostSample, TierSample, VMSample
 from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
 
@@ -57,6 +57,8 @@ class Hello(Frame, frozen=True):
     """The background tasks of the server that have failed lately: what they keep current may be old."""
     samples: bool = False
     """Whether this server sends samples on request."""
+    heat: bool = False
+    """Whether it sends the heat of volumes with them."""
 
 
 class InventoryFrame(Frame, frozen=True):
@@ -132,6 +134,9 @@ class SamplesFrame(Frame, frozen=True):
     hosts: dict[str, HostSample] = {}
     tiers: dict[str, TierSample] = {}
     """Of all hosts together, by name; only where they were requested."""
+    heat: dict[str, HeatSample] = {}
+    """Of volumes of all hosts, by id: those whose heat has changed; only where it was requested. Such a frame is never
+    replaced by a newer one."""
 
 
 class GoneFrame(Frame, frozen=True):
@@ -265,6 +270,8 @@ class SampleRequest(Request, frozen=True):
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 5.0
     tiers: bool = False
     """Whether samples of tiers come along."""
+    heat: bool = False
+    """Whether the heat of volumes comes along; only where `Hello.heat` says that it may."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=str.lower, forbid_unknown_fields=True):

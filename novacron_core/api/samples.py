@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from novacron_core.api.base import Time
+from novacron_core.values.sizes import GIB
 
 
 class VMSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -58,6 +59,27 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     memory_bytes: int | None = None
     period_s: float = 0.0
     """The current sampling interval: longer on a host where reading is expensive."""
+
+
+class HeatSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """How hot a volume is, sent as a JSON array in this order: two averages in weighted operations per second (see
+    `VolumeHeat`), rounded to two digits, and the last access, rounded to ten minutes."""
+
+    fast: float = 0.0
+    slow: float = 0.0
+    accessed_at: Time | None = None
+    """None: no operation was ever seen."""
+    as_of: Time | None = None
+    """Where later values are not known, the time of these; else None."""
+
+    def per_gib(self, allocated_bytes: int) -> float:
+        """What a volume that takes so much space is ranked by."""
+        return heat_per_gib(self.fast, self.slow, allocated_bytes)
+
+
+def heat_per_gib(fast: float, slow: float, allocated_bytes: int) -> float:
+    """The lower of both averages per GiB. A volume that takes next to nothing counts as a MiB."""
+    return min(fast, slow) / max(allocated_bytes / GIB, 1 / 1024)
 
 
 class TierSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):

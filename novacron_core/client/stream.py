@@ -74,14 +74,17 @@ class SampleSubscription:
             self.samples = samples
             self._changed.set()
 
-    async def keep_sent(self, socket: ClientConnection) -> None:
-        """Send the current request, and each later change, until the connection ends."""
+    async def keep_sent(self, socket: ClientConnection, hello: events.Hello) -> None:
+        """Send the current request, and each later change, until the connection ends. A server that knows no heat is not
+        asked for it."""
         sent: events.SampleRequest | None = None
         while True:
             self._changed.clear()
             if self.samples != sent:
-                sent = self.samples
-                await socket.send(msgspec.json.encode(events.Subscribe(samples=sent)).decode())
+                sent = wanted = self.samples
+                if wanted is not None and not hello.heat:
+                    wanted = msgspec.structs.replace(wanted, heat=False)
+                await socket.send(msgspec.json.encode(events.Subscribe(samples=wanted)).decode())
                 await asyncio.sleep(_SUBSCRIBE_GAP_S)
             await self._changed.wait()
 
@@ -148,7 +151,7 @@ async def _connection(
     try:
         async for frame in _frames(client, socket):
             if isinstance(frame, Connected) and frame.hello.samples and subscription is not None:
-                tasks.append(asyncio.create_task(subscription.keep_sent(socket), name="subscription"))
+                tasks.append(asyncio.create_task(subscription.keep_sent(socket, frame.hello), name="subscription"))
                 tasks[-1].add_done_callback(_retrieve_exception)
             position.move(frame)
             yield replace(frame, took_s=time.monotonic() - began) if isinstance(frame, Connected) else frame

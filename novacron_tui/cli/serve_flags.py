@@ -23,6 +23,7 @@ SERVE_FLAGS = {
     "--prometheus": "Who may scrape /metrics: token (see the file metrics-token), loopback (also this machine) or off.",
     "--samples-kept-hours": "Hours to keep metric samples.",
     "--minutes-kept-days": "Days to keep metrics per minute.",
+    "--heat-kept-days": "Days to keep the heat of volumes per hour.",
     "--audit-kept-days": "Days to keep the audit log.",
     "--sockets-per-minute": "WebSocket connections per minute per client address.",
     "--unfinished-connections": "Connections per address without a request.",

@@ -46,6 +46,7 @@ def serve(
     prometheus: flags.Prometheus = "token",
     samples_kept_hours: flags.SamplesKeptHours = 24,
     minutes_kept_days: flags.MinutesKeptDays = 14,
+    heat_kept_days: flags.HeatKeptDays = 90,
     audit_kept_days: flags.AuditKeptDays = 365,
     sockets_per_minute: flags.SocketsPerMinute = 60,
     unfinished_connections: flags.UnfinishedConnections = 100,
@@ -65,11 +66,12 @@ def serve(
 
 def _run(values: dict[str, Any]) -> None:
     from novacron_server.operations.failpoints import active
+    from novacron_server.tiering.clock import speed
 
     values["data_dir"] = (values["data_dir"] or default_data_dir()).absolute()
     try:
         values["host"] = parse_host(values["host"])
-        settings = Settings(**values, failpoints=active())
+        settings = Settings(**values, failpoints=active(), heat_speed=speed())
         settings.check()
         if settings.tls_cert and settings.tls_key:
             check_certificate(settings.tls_cert, settings.tls_key)

@@ -5,11 +5,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
+import msgspec
+
+from novacron_core.api.tiering import VolumeHeat
 from novacron_core.rules.tiering.advice import DiskState, TierSpace, evaluate
 from novacron_core.rules.tiering.policy import Policy
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TierName
+from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
+from novacron_server.inventory.rows import VolumeRow
+from novacron_server.inventory.storage_state import StorageState
+from novacron_server.tiering.book import MEASURES, HeatBook
+from novacron_server.tiering.clock import HeatClock
+from novacron_server.tiering.history import StoredDay, history
 from tests.benchmarks.figure import Figure
 from tests.support.tiering import Outcome, choosers, fleet, replay
 
@@ -17,6 +27,8 @@ VOLUMES, DAYS = 2000, 60
 HOT_PART = 0.2
 """Of the size of all volumes at the beginning."""
 DISKS = 10_000
+READ = 1_000
+HOST = "h"
 
 
 def measure() -> Iterator[Figure]:
@@ -35,6 +47,8 @@ def measure() -> Iterator[Figure]:
             yield Figure("served per copied GiB", rates[0], "ppm", 1.0, floor=rates[1], floor_name=rival, at_least=True)
     yield Figure("moves back within 7 days", sum(ours.returns.values()), "moves", 0, absolute=True)
     yield Figure(f"advice for {DISKS:,} volumes", _evaluation_ms(), "ms", 200, absolute=True)
+    yield Figure(f"heat of {READ:,} disks per reading", _reading_ms(), "ms CPU", 20, absolute=True)
+    yield Figure("30 days of a volume in 200 points", _history_ms(), "ms", 30, absolute=True)
 
 
 def simulate(volumes: int, days: int) -> dict[str, Outcome]:
@@ -75,5 +89,49 @@ def _evaluation_ms() -> float:
     for _ in range(5):
         began = time.perf_counter()
         evaluate(disks, spaces, Policy())
+        took.append((time.perf_counter() - began) * 1000)
+    return min(took)
+
+
+class _Disks(StorageState):
+    """Storage whose volumes are each the disk `vda` of a VM of the same id."""
+
+    def __init__(self) -> None:
+        super().__init__({}, {}, {})
+        self._rows = [
+            VolumeRow(
+                id=f"{n}", host_id=HOST, pool="p", name=f"{n}", tenant="t", owner="o", created_at=datetime.now(UTC)
+            )
+            for n in range(READ)
+        ]
+
+    def disks_on(self, host_id: str) -> Iterator[tuple[VolumeRow, str | None, str, str]]:
+        return ((row, "hot", row.id, "vda") for row in self._rows)
+
+
+def _reading_ms() -> float:
+    book, took = HeatBook(_Disks(), HeatClock()), []
+    for number in range(1, 20):
+        at = 1000.0 + 15 * number
+        domains = [
+            DomainCounters(f"{n}", 1, at, disks=(DiskCounters("vda", number << 20, number << 7, 0, 0, number << 30),))
+            for n in range(READ)
+        ]
+        reading = Reading(group="disks", time=datetime.now(UTC), at=at, took_s=0.1, domains=domains)
+        began = time.process_time()
+        book.record((HOST, reading))
+        took.append((time.process_time() - began) * 1000)
+    return sorted(took)[len(took) // 2]
+
+
+def _history_ms() -> float:
+    end = datetime(2026, 6, 30, 12, tzinfo=UTC)
+    last = int(end.timestamp() // 86_400)
+    days = [StoredDay(last - n, {name: [float(n)] * 24 for name in MEASURES}) for n in range(31)]
+    now = VolumeHeat(id="v", name="v", host=HOST, heat=1.0, fast=1.0, slow=1.0, observed_s=1.0, as_of=end)
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        msgspec.json.encode(history(now, days, end - timedelta(days=30), end, 200))
         took.append((time.perf_counter() - began) * 1000)
     return min(took)

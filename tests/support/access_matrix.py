@@ -149,6 +149,8 @@ ROWS: dict[str, Row] = {
     "GET /api/storage/pools": _PLAIN,
     "PUT /api/storage/pools/{pool_id}": Row(body=lambda _: {"tier": "hot"}, only_refusals=True),
     "GET /api/storage/tiers": _PLAIN,
+    "GET /api/storage/heat": _PLAIN,
+    "GET /api/storage/volumes/{volume_id}/heat": _PLAIN,
     "GET /api/vm/vms": _PLAIN,
     "POST /api/vm/vms": Row(body=lambda ids: {"name": "taken", "image": "empty", "host": ids["host"]}, ids=("host",)),
     "GET /api/vm/vms/{vm_id}": _PLAIN,

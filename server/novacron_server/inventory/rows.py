@@ -50,7 +50,8 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `volumes`. `vm_id` is the VM it was created for, None once that is deleted.
 
     `format` is the format it was created with; None if an earlier version created it. `size_bytes` is the size that a
-    guest sees, and the size to which it is being grown; quotas count it.
+    guest sees, and the size to which it is being grown; quotas count it. `moved_at` is when it was moved last, out of the
+    tier `came_from`.
     """
 
     id: str
@@ -64,6 +65,8 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     format: str | None = None
     created_at: datetime
     size_bytes: int = 0
+    moved_at: datetime | None = None
+    came_from: str | None = None
 
 
 class PoolRow(msgspec.Struct, frozen=True, kw_only=True):

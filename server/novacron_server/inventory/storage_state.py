@@ -121,6 +121,14 @@ class StorageState:
         storage = self._hosts.get(volume.host)
         return storage.uses.get((volume.pool, volume.name)) if storage else None
 
+    def disks_on(self, host_id: str) -> Iterator[tuple[VolumeRow, str | None, str, str]]:
+        """The volumes with rows that are disks of a host's VMs, each with its tier, its VM's id and the disk's target."""
+        storage = self._hosts.get(host_id)
+        for (pool, name), use in storage.uses.items() if storage else ():
+            row = self.volume_rows.get((host_id, pool, name))
+            if row is not None and storage is not None and use.role == "disk" and use.target:
+                yield row, storage.tiers.get(pool), use.vm_id, use.target
+
     def overlays(self, volume: Volume) -> list[Volume]:
         """The volumes of the same host whose backing file is this volume."""
         storage, base = self._hosts.get(volume.host), self.facts(volume)

@@ -29,11 +29,13 @@ class Round:
 
 class LatestSamples:
     """Written by the collector. `responds` says whether a host responds now: what was read of one that does not is no
-    current value, however new it is. `read` emits a host's id after each read of CPU, memory and network."""
+    current value, however new it is. `read` emits a host's id after each read of CPU, memory and network, `disks_read` a
+    host's id and what was read of its disks."""
 
     def __init__(self, responds: Callable[[str], bool] = lambda _: True) -> None:
         self._responds = responds
         self.read: Signal[str] = Signal()
+        self.disks_read: Signal[tuple[str, Reading]] = Signal()
         self.hosts: dict[str, HostMeter] = {}
         self.rounds: dict[tuple[str, Group], Round] = {}
 
@@ -51,6 +53,8 @@ class LatestSamples:
         await asyncio.to_thread(self.host(host_id).record, reading, facts, cpus, period_s)
         if reading.group == "quick":
             self.read.emit(host_id)
+        else:
+            self.disks_read.emit((host_id, reading))
 
     def meter(self, host_id: str, vm_id: str) -> VMMeter | None:
         """A VM's meter if its values are current; None if it is not running, or its host was not read recently or

@@ -124,6 +124,9 @@ SamplesKeptHours = Annotated[
 MinutesKeptDays = Annotated[
     int, typer.Option(envvar=_V + "MINUTES_KEPT_DAYS", min=1, help="Days to keep metrics per minute.")
 ]
+HeatKeptDays = Annotated[
+    int, typer.Option(envvar=_V + "HEAT_KEPT_DAYS", min=2, help="Days to keep the heat of volumes per hour.")
+]
 AuditKeptDays = Annotated[int, typer.Option(envvar=_V + "AUDIT_KEPT_DAYS", min=30, help="Days to keep the audit log.")]
 SocketsPerMinute = Annotated[
     int, typer.Option(envvar=_V + "SOCKETS_PER_MINUTE", help="WebSocket connections per minute per client address.")

@@ -1,4 +1,5 @@
-"""Retention: events are kept for 30 days, ended operations for 90 (G8 promises at least 30), the audit log for a year."""
+"""Retention: events are kept for 30 days, ended operations for 90 (G8 promises at least 30), the audit log for a year,
+the hours of volumes for 90 days."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations.repository import delete_ended_before
 from novacron_server.outbox.repository import prune
 from novacron_server.runtime.scheduler.scheduler import Job
+from novacron_server.tiering import repository as tiering_repository
 
 EVENTS_KEPT = timedelta(days=30)
 OPERATIONS_KEPT = timedelta(days=90)
@@ -32,6 +34,15 @@ def retention_job(database: Database) -> Job:
         await delete_expired(database, now)
 
     return Job("server.retention", EVERY, run)
+
+
+def heat_retention_job(database: Database, kept: timedelta) -> Job:
+    """A job that deletes the hours of volumes that are older than `kept`, every six hours."""
+
+    async def run(now: datetime) -> None:
+        await database.run(lambda connection: tiering_repository.drop_expired(connection, now, kept))
+
+    return Job("heat.retention", EVERY, run)
 
 
 def audit_verification_job(audit: Audit) -> Job:

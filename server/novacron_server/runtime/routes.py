@@ -22,6 +22,7 @@ from novacron_server.pools import routes as pools_routes
 from novacron_server.quotas import routes as quotas_routes
 from novacron_server.runtime.settings import Settings
 from novacron_server.runtime.wiring import Parts
+from novacron_server.tiering import routes as tiering_routes
 from novacron_server.tiers import routes as tiers_routes
 from novacron_server.vms import routes as vms_routes
 from novacron_server.vms.bulk import routes as bulk_routes
@@ -74,6 +75,7 @@ def served(parts: Parts, certificate: Certificate | None = None) -> list[Served]
         *pools_routes.routes(parts.pools, parts.inventory),
         *metrics_routes.routes(parts.metrics, _exporter(parts), _scrape_access(parts.settings)),
         *tiers_routes.routes(parts.inventory),
+        *tiering_routes.routes(parts.heat.service),
         *quotas_routes.routes(parts.database),
         *audit_routes.routes(parts.audit.log),
     ]

@@ -35,7 +35,8 @@ class Settings:
     `max_virtual_size_gib`: the largest disk that an image may be.
     `simulated_vms`: serve a simulated fleet of that many VMs and nothing else (`novacron demo`); 0: do not.
     `audit_kept_days`: entries of the audit log are deleted after that.
-    Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`.
+    Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`, the heat of volumes per
+    hour for `heat_kept_days`. `heat_speed`: how many times faster than real time heat changes, for tests.
     """
 
     data_dir: Path
@@ -69,7 +70,9 @@ class Settings:
     prometheus: str = "token"
     samples_kept_hours: int = 24
     minutes_kept_days: int = 14
+    heat_kept_days: int = 90
     audit_kept_days: int = 365
+    heat_speed: float = 1.0
     failpoints: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -118,6 +121,8 @@ class Settings:
             _check_private(self.tls_key)
         if self.production and self.failpoints:
             raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests only and cannot be used with --production")
+        if self.production and self.heat_speed != 1.0:
+            raise errors.InvalidArgument("NOVACRON_HEAT_SPEED is for tests only and cannot be used with --production")
         if self.prometheus not in ("loopback", "token", "off"):
             raise errors.InvalidArgument("--prometheus must be loopback, token or off")
         if self.simulated_vms and (self.hypervisors or self.database_url is not None or self.production):
@@ -150,7 +155,9 @@ _RANGES: dict[str, tuple[float, int, str]] = {
     "max_virtual_size_gib": (1, 1024**2, " (1 PiB)"),
     "samples_kept_hours": (2, 24 * 366, " (a year)"),
     "minutes_kept_days": (1, 3660, " (ten years)"),
+    "heat_kept_days": (2, 3660, " (ten years)"),
     "audit_kept_days": (30, 3660, " (ten years)"),
+    "heat_speed": (1, 100_000, ""),
     "simulated_vms": (0, MAX_SIMULATED_VMS, ""),
     "idle_stop_s": (0, 86_400, " (a day)"),
 }

@@ -36,6 +36,7 @@ from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.signal import Signal
 from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.storage_state import StorageState
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.pipeline import MetricsPipeline
 from novacron_server.metrics.tier_rates import rates_on
@@ -58,7 +59,12 @@ from novacron_server.pools.upkeep import ManagedPoolUpkeep
 from novacron_server.runtime.access_services import AccessServices, build_access
 from novacron_server.runtime.auditing import Auditing, build_auditing
 from novacron_server.runtime.background import Background
-from novacron_server.runtime.retention import audit_retention_job, audit_verification_job, retention_job
+from novacron_server.runtime.retention import (
+    audit_retention_job,
+    audit_verification_job,
+    heat_retention_job,
+    retention_job,
+)
 from novacron_server.runtime.scheduler.scheduler import Scheduler
 from novacron_server.runtime.settings import Settings
 from novacron_server.stream.hub import Hub
@@ -66,6 +72,11 @@ from novacron_server.stream.outage import DatabaseOutage
 from novacron_server.stream.samples import SampleStreamer
 from novacron_server.stream.socket import Stream
 from novacron_server.tasks import cancel_tasks
+from novacron_server.tiering.book import HeatBook
+from novacron_server.tiering.clock import HeatClock
+from novacron_server.tiering.keeper import HeatKeeper
+from novacron_server.tiering.service import HeatService
+from novacron_server.tiering.shown import ShownHeat
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms.boot_times import BootTimes
 from novacron_server.vms.bulk.procedure import BulkVMs
@@ -97,6 +108,15 @@ _RECENT_OPERATIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Heat:
+    """The parts that know how hot volumes are."""
+
+    book: HeatBook
+    keeper: HeatKeeper
+    service: HeatService
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The parts of a running server."""
 
@@ -125,6 +145,7 @@ class Parts:
     crashes: Crashes
     boot_times: BootTimes
     metrics: MetricsPipeline
+    heat: Heat
     events: Events
     audit: Auditing
 
@@ -179,6 +200,8 @@ async def _start(parts: Parts) -> None:
     background.add("scheduler", parts.scheduler.run)
     for name, run in parts.metrics.tasks():
         background.add(name, run)
+    background.on_stop(parts.heat.keeper.close)
+    background.add("heat of volumes", parts.heat.keeper.run)
     if parts.settings.simulated_vms:
         background.add("simulated crashes", SimulatedCrashes(parts.inventory).run)
     if (lock := parts.database.server_lock) is not None:
@@ -269,10 +292,12 @@ async def _build(background: Background, settings: Settings, database: Database,
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     origins = frozenset(settings.origins)
     metrics = _metrics(settings, database, inventory, latest)
+    volumes = Volumes(inventory, operations)
     gateway = WebSocketGateway(
         access.authenticate, access.redeem_ticket, origins=origins, per_session=settings.sockets_per_session
     )
-    stream = Stream(gateway, hub, inventory, SampleStreamer(latest, state))
+    heat = _heat(settings, database, state.storage, latest, volumes)
+    stream = Stream(gateway, hub, inventory, SampleStreamer(latest, state, ShownHeat(heat.book)))
     audit = build_auditing(settings, database, state, lambda: committed.emit(None))
     return Parts(
         background=background,
@@ -290,7 +315,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         vms=vms,
         bulks=Bulks(database, inventory, operations),
         ownership=ownership,
-        volumes=Volumes(inventory, operations),
+        volumes=volumes,
         pools=Pools(inventory, operations),
         upkeep=ManagedPoolUpkeep(inventory, managed_pools),
         leftovers=leftovers,
@@ -300,6 +325,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         crashes=crashes,
         boot_times=BootTimes(database, inventory),
         metrics=metrics,
+        heat=heat,
         events=Events(database, state),
         audit=audit,
     )
@@ -315,9 +341,18 @@ def _metrics(settings: Settings, database: Database, inventory: Inventory, lates
     )
 
 
+def _heat(
+    settings: Settings, database: Database, storage: StorageState, latest: LatestSamples, volumes: Volumes
+) -> Heat:
+    book = HeatBook(storage, HeatClock(settings.heat_speed))
+    latest.disks_read.listen(book.record)
+    return Heat(book, HeatKeeper(database, storage, book), HeatService(database, volumes, book))
+
+
 def _scheduler(settings: Settings, database: Database, audit: Auditing) -> Scheduler:
     jobs = [
         retention_job(database),
+        heat_retention_job(database, timedelta(days=settings.heat_kept_days)),
         audit_retention_job(audit.log, timedelta(days=settings.audit_kept_days)),
         audit_verification_job(audit.log),
     ]
@@ -397,6 +432,7 @@ async def _load(parts: Parts) -> None:
         )
         await parts.last_facts.load(connection)
         await parts.boot_times.load(connection)
+        await parts.heat.keeper.load(connection)
 
     await parts.database.run(rows, read_only=True)
     await parts.leftovers.load()

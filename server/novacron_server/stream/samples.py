@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from novacron_core.api import events as api
-from novacron_core.api.nouns import TIERS
+from novacron_core.api.nouns import TIERS, VOLUMES
 from novacron_core.api.samples import TierSample
 from novacron_core.api.vms import VM
 from novacron_core.rules.filters.language import FilterError, compile_filter, count_words
@@ -18,11 +18,12 @@ from novacron_core.rules.visibility import Principal, may, may_see_vm
 from novacron_core.values.roles import Permission
 from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.inventory.state import InventoryState
-from novacron_server.inventory.subjects import host_names
+from novacron_server.inventory.subjects import host_names, sees
 from novacron_server.inventory.tables import shown_to
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.meter import HostMeter
 from novacron_server.stream.hub import Listener
+from novacron_server.tiering.shown import ShownHeat
 
 MAX_WORDS_OF_USER = 128
 _PER_FRAME = 1500
@@ -47,14 +48,17 @@ class _Subscription:
     audience: _Audience
     principal: Principal
     interval_s: float
+    heat: bool = False
+    heat_version: int = 0
     sent_at: dict[str, float] = field(default_factory=dict)
 
 
 class SampleStreamer:
     """Sends each new reading to the listeners that requested samples."""
 
-    def __init__(self, latest: LatestSamples, state: InventoryState) -> None:
+    def __init__(self, latest: LatestSamples, state: InventoryState, heat: ShownHeat) -> None:
         self._latest = latest
+        self._heat = heat
         self._state = state
         self._subscriptions: dict[Listener, _Subscription] = {}
         self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
@@ -74,11 +78,12 @@ class SampleStreamer:
             compile_filter(targets, vm_fields({}))
             self._check_words(principal.user_id, count_words(targets))
         audience = _Audience(principal.audience, targets, request.tiers)
-        subscription = _Subscription(audience, principal, request.interval_s)
+        subscription = _Subscription(audience, principal, request.interval_s, heat=request.heat)
         self._subscriptions[listener] = subscription
         for host_id, host in self._latest.hosts.items():
             if host.time is not None and self._latest.fresh(host):
                 self._offer(listener, subscription, host_id, self._frames(subscription, host_id))
+                self._send_heat(listener, subscription, host_id)
 
     def _check_words(self, user_id: str, words: int) -> None:
         """Raises FilterError when the filters of a user's subscriptions, which run at each reading, cost too much."""
@@ -103,6 +108,23 @@ class SampleStreamer:
             if subscription.audience not in frames:
                 frames[subscription.audience] = self._frames(subscription, host_id)
             self._offer(listener, subscription, host_id, frames[subscription.audience])
+            self._send_heat(listener, subscription, host_id)
+
+    def _send_heat(self, listener: Listener, subscription: _Subscription, host_id: str) -> None:
+        """Send the heat that has changed since it was sent last, of the volumes that the listener may see."""
+        if not subscription.heat or subscription.heat_version == self._heat.refresh():
+            return
+        principal, storage = subscription.principal, self._state.storage
+        changed = {}
+        for volume_id, sample in self._heat.since(subscription.heat_version):
+            volume = storage.volume(volume_id) if may(principal, Permission.VOLUME_READ) else None
+            if volume is not None and sees(principal, self._state, VOLUMES.type, volume.tenant, volume):
+                changed[volume_id] = sample
+        subscription.heat_version = self._heat.version
+        items = list(changed.items())
+        for begin in range(0, len(items), _PER_FRAME):
+            part, time = dict(items[begin : begin + _PER_FRAME]), self._latest.hosts[host_id].time
+            listener.send(msgspec.json.encode({"frame": "samples", "time": time, "host": host_id, "heat": part}))
 
     def _offer(self, listener: Listener, subscription: _Subscription, host_id: str, frames: list[bytes]) -> None:
         if frames:

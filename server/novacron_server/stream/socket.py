@@ -95,6 +95,7 @@ class Stream:
             database_away_since=self._hub.database_away_since,
             degraded=self._hub.degraded(),
             samples=True,
+            heat=True,
         )
         frames = [msgspec.json.encode(hello)]
         missed = None if after is None else self._hub.frames_after(listener.principal, after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from sqlalchemy import BigInteger, Text, cast, column, delete, func, insert, or_, select, update
 from sqlalchemy import values as values_of
@@ -64,7 +65,9 @@ async def write_sizes(connection: AsyncConnection, sizes: Mapping[str, int]) -> 
     await connection.execute(changed.values(size_bytes=new.c.size))
 
 
-async def change(connection: AsyncConnection, volume_id: str, **columns: str | int | None) -> VolumeRow | None:
+async def change(
+    connection: AsyncConnection, volume_id: str, **columns: str | int | datetime | None
+) -> VolumeRow | None:
     """Change columns. Returns the new row, None if there is none. Raises Conflict when its pool and name are taken."""
     row = (await connection.execute(update(t).where(t.c.id == volume_id).values(columns).returning(t))).first()
     return as_struct(row, VolumeRow) if row else None

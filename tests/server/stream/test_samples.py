@@ -22,6 +22,9 @@ from novacron_server.inventory.state import InventoryState
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.stream.hub import Listener
 from novacron_server.stream.samples import SampleStreamer
+from novacron_server.tiering.book import HeatBook
+from novacron_server.tiering.clock import HeatClock
+from novacron_server.tiering.shown import ShownHeat
 from tests.support.event_stream import frame, open_with, until_frame
 from tests.support.server import LiveServer
 
@@ -124,12 +127,16 @@ def copy_state(server: LiveServer) -> tuple[LatestSamples, InventoryState]:
     return LatestSamples(), state
 
 
+def streamer_of(latest: LatestSamples, state: InventoryState) -> SampleStreamer:
+    return SampleStreamer(latest, state, ShownHeat(HeatBook(state.storage, HeatClock())))
+
+
 async def test_thousand_equal_subscriptions_cost_one_frame_and_keep_only_the_newest(
     server: LiveServer,
 ) -> None:
     vm = await server.vm("test")
     latest, state = copy_state(server)
-    samples = SampleStreamer(latest, state)
+    samples = streamer_of(latest, state)
     await record_reading(latest, vm.host, [vm.id], 1)
     listeners = [Listener(replace(ANN, session_id=str(number))) for number in range(1000)]
     for listener in listeners:
@@ -151,7 +158,7 @@ async def test_thousand_equal_subscriptions_cost_one_frame_and_keep_only_the_new
 async def test_full_queue_drops_samples_but_no_event(server: LiveServer) -> None:
     vm = await server.vm("test")
     latest, state = copy_state(server)
-    samples = SampleStreamer(latest, state)
+    samples = streamer_of(latest, state)
     listener = Listener(ANN)
     while not listener.queue.full():
         listener.send(b"event")
@@ -168,7 +175,7 @@ async def test_samples_of_many_vms_are_split_into_accepted_frames(server: LiveSe
     ids = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(4000)]
     for vm_id in ids:
         state.set_known((vm.host, vm_id), known)
-    samples = SampleStreamer(latest, state)
+    samples = streamer_of(latest, state)
     await record_reading(latest, vm.host, ids, 1)
     await record_reading(latest, vm.host, ids, 1)
     listener = Listener(ANN)
@@ -182,7 +189,7 @@ async def test_samples_of_many_vms_are_split_into_accepted_frames(server: LiveSe
 async def test_tier_samples_are_sent_if_requested_and_permitted(server: LiveServer) -> None:
     latest, state = copy_state(server)
     vm = await server.vm("test")
-    streamer = SampleStreamer(latest, state)
+    streamer = streamer_of(latest, state)
     operator = await server.parts.access.authenticate(server.admin.credentials.token)
     subscriber, other = Listener(operator), Listener(operator)
     streamer.subscribe(subscriber, events.SampleRequest(targets=[], tiers=True))
@@ -197,7 +204,7 @@ async def test_tier_samples_are_sent_if_requested_and_permitted(server: LiveServ
 
 
 async def test_sample_filters_of_one_user_are_bounded_together(server: LiveServer) -> None:
-    samples = SampleStreamer(*copy_state(server))
+    samples = streamer_of(*copy_state(server))
     listeners = [Listener(replace(ANN, session_id=str(number))) for number in range(6)]
     for number, listener in enumerate(listeners[:4]):
         samples.subscribe(listener, events.SampleRequest(targets=f"x{number} " + "a " * 31, interval_s=1))

@@ -15,13 +15,15 @@ Group = Literal["quick", "disks"]
 
 
 class DiskCounters(msgspec.Struct, frozen=True, gc=False):
-    """A disk by its target (`vda`): bytes and requests since the guest was started."""
+    """A disk by its target (`vda`): bytes and requests since the guest was started, and how long these requests took
+    together, None if unknown."""
 
     target: str
     read_bytes: int
     reads: int
     written_bytes: int
     writes: int
+    took_ns: int | None = None
 
 
 class NICCounters(msgspec.Struct, frozen=True, gc=False):

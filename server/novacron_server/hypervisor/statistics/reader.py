@@ -102,11 +102,16 @@ def _with_disks(uuid: str, run: int, at: float, stats: dict[str, Any]) -> Domain
             get(f"{key}.rd.reqs", 0),
             get(f"{key}.wr.bytes", 0),
             get(f"{key}.wr.reqs", 0),
+            _sum(get(f"{key}.rd.times"), get(f"{key}.wr.times")),
         )
         for key in (f"block.{number}" for number in range(get("block.count", 0)))
         if f"{key}.rd.bytes" in stats
     ]
     return DomainCounters(uuid, run, at, disks=tuple(found) if found else None)
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
 
 
 def _read_one(domain: Any, group: Group, devices: Devices) -> DomainCounters | None:

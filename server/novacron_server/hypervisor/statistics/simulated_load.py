@@ -41,6 +41,8 @@ _MOST_SHARE = 0.97
 _HOST_BYTES = 3 * 1024**3
 _READ_BYTES, _WRITE_BYTES = 24 * _KIB, 12 * _KIB
 """Bytes of a request."""
+_REQUEST_NS = 900_000
+"""How long a request takes."""
 
 
 class Wave(msgspec.Struct, frozen=True):
@@ -224,16 +226,12 @@ def disks(uuid: str, began: float, ran_s: float, targets: tuple[str, ...]) -> tu
     """The counters of the disks of a VM that has run for `ran_s` since `began`: the first has most of the load. Pure."""
     load, at = load_of(uuid), began + ran_s
     read, written = _since(load.read, began, at), _since(load.written, began, at)
-    return tuple(
-        DiskCounters(
-            target,
-            int(read / (number + 1)),
-            int(read / (number + 1) / _READ_BYTES),
-            int(written / (number + 1)),
-            int(written / (number + 1) / _WRITE_BYTES),
-        )
-        for number, target in enumerate(targets)
-    )
+    return tuple(_disk(target, read / number, written / number) for number, target in enumerate(targets, 1))
+
+
+def _disk(target: str, read: float, written: float) -> DiskCounters:
+    reads, writes = int(read / _READ_BYTES), int(written / _WRITE_BYTES)
+    return DiskCounters(target, int(read), reads, int(written), writes, (reads + writes) * _REQUEST_NS)
 
 
 def _since(wave: Wave, began: float, at: float) -> float:

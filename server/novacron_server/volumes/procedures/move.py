@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
@@ -219,7 +221,7 @@ class MoveVolume(Procedure[MoveSteps]):
         if users := await host.disks.users(move.from_path):
             named = VolumeUsers.for_operation(self._inventory, host, context.operation).named(users[0])
             raise errors.Conflict(f"{named} was started during the move: its disk was not moved")
-        await self._set_row(move, move.to_pool, move.tier)
+        await self._set_moved(move)
         await failpoint("volume.move:told")
         if postponed := await self._remove_old(context.operation, host, move):
             await context.report_step(postponed)
@@ -231,8 +233,12 @@ class MoveVolume(Procedure[MoveSteps]):
         with suppress(errors.NovaCronError):
             await self._inventory.refresh_volumes(host.host_id)
 
-    async def _set_row(self, move: Move, pool: str, tier: str | None) -> None:
-        seq = await change_volume(self._group_commit, move.volume_id, "volume.moved", pool=pool, tier=tier)
+    async def _set_moved(self, move: Move) -> None:
+        moved_at = datetime.now(UTC)
+        await self._set_row(move, pool=move.to_pool, tier=move.tier, moved_at=moved_at, came_from=move.from_tier)
+
+    async def _set_row(self, move: Move, **changes: Any) -> None:
+        seq = await change_volume(self._group_commit, move.volume_id, "volume.moved", **changes)
         await self._inventory.barrier(seq)  # otherwise the volume would be shown as unmanaged
 
     async def _remove_old(self, operation: Operation, host: LibvirtHost, move: Move) -> str:
@@ -285,13 +291,13 @@ class MoveVolume(Procedure[MoveSteps]):
         if await self._copy_is_current(move, users):
             for user in users:
                 await host.disks.switch(user.uuid, move.from_path, move.to_path)
-            await self._set_row(move, move.to_pool, move.tier)
+            await self._set_moved(move)
             postponed = await self._remove_old(entry.operation, host, move)
             await self._refresh(host, vm_id)
             return CompletedAnyway(f"the volume is in {move.tier}, and {postponed or 'the old copy was deleted'}")
         for user in users:
             await host.disks.switch(user.uuid, move.to_path, move.from_path)
-        await self._set_row(move, move.from_pool, move.from_tier)
+        await self._set_row(move, pool=move.from_pool, tier=move.from_tier)
         postponed = await self._leftovers.discard(entry)
         await self._refresh(host, vm_id)
         return f"the volume was not moved, and {postponed or 'its copy was removed'}"

@@ -1,0 +1,193 @@
+"""The heat of volumes in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from novacron_core import errors
+from novacron_server.database.transactions import Connection, Database
+from novacron_server.hosts import repository as hosts
+from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
+from novacron_server.inventory.rows import VolumeRow
+from novacron_server.inventory.storage_state import StorageState
+from novacron_server.tiering import repository
+from novacron_server.tiering.book import DAY_S, HOUR_S, HeatBook
+from novacron_server.tiering.clock import HeatClock
+from novacron_server.tiering.keeper import HeatKeeper
+from novacron_server.volumes import repository as volumes
+
+NOON = (datetime.now(UTC).timestamp() // DAY_S - 1) * DAY_S + 12 * HOUR_S
+"""Yesterday's: nothing is stored as of a time to come."""
+
+
+class Clock(HeatClock):
+    """Readings come with the times of heat."""
+
+    def __init__(self, now: float) -> None:
+        super().__init__()
+        self.time = now
+
+    def at(self, boot_s: float) -> float:
+        return boot_s
+
+    def now(self) -> float:
+        return self.time
+
+    def adjust(self) -> float:
+        return 0.0
+
+
+class Disks(StorageState):
+    """Storage whose volumes are each the disk `vda` of a VM of the same id."""
+
+    def __init__(self, rows: list[VolumeRow]) -> None:
+        super().__init__({}, {}, {})
+        self.volume_rows = {(row.host_id, row.pool, row.name): row for row in rows}
+
+    def disks_on(self, host_id: str) -> Iterator[tuple[VolumeRow, str | None, str, str]]:
+        for row in self.volume_rows.values():
+            if row.host_id == host_id:
+                yield row, row.tier, row.id, "vda"
+
+
+class Kept:
+    """A server's book and keeper on a database."""
+
+    def __init__(self, database: Database, rows: list[VolumeRow], now: float = NOON + 600) -> None:
+        self.clock = Clock(now)
+        self.book = HeatBook(Disks(rows), self.clock)
+        self.keeper = HeatKeeper(database, self.book._storage, self.book)
+        self.database = database
+
+    def read(self, rows: list[VolumeRow], at: float, total: int, *, active: bool = True) -> None:
+        self.clock.time = at
+        domains = [
+            DomainCounters(row.id, 1, at, disks=(DiskCounters("vda", total << 12, total, 0, 0, total * 1_000_000),))
+            for row in rows
+            if active
+        ]
+        reading = Reading(group="disks", time=datetime.now(UTC), at=at, took_s=0.0, domains=domains)
+        self.book.record((rows[0].host_id, reading))
+
+    async def load(self) -> Kept:
+        await self.database.run(self.keeper.load)
+        return self
+
+
+async def make(database: Database, number: int) -> list[VolumeRow]:
+    """Volumes with rows, on one host."""
+
+    async def work(connection: Connection) -> list[VolumeRow]:
+        host = await hosts.get_or_create(connection, "qemu:///system")
+        rows = [
+            VolumeRow(
+                id=str(uuid4()), host_id=host.id, pool="p", name=f"v{at}", tenant="default", owner="ann", tier="hot",
+                created_at=datetime.now(UTC),
+            )
+            for at in range(number)
+        ]  # fmt: skip
+        for row in rows:
+            await volumes.add(connection, row)
+        return rows
+
+    return await database.run(work)
+
+
+async def test_heat_survives_a_restart_and_the_time_without_a_server(database: Database) -> None:
+    rows = await make(database, 2)
+    first = Kept(database, rows)
+    for at in range(5):
+        first.read(rows, NOON + 15 * at, 3000 * at)
+    first.keeper.look()
+    await first.keeper.store(days=True)
+    second = await Kept(database, rows).load()
+    for row in rows:
+        before, after = first.book.volumes[row.id], second.book.volumes[row.id]
+        assert second.book.rates(after) == pytest.approx(first.book.rates(before))
+        assert after.heat == before.heat
+        assert (after.reads, after.read_bytes, after.active) == (12_000, 12_000 << 12, 4)
+    later = NOON + 6 * HOUR_S
+    second.read(rows, later, 5)
+    second.read(rows, later + 10, 2005)
+    kept = second.book.volumes[rows[0].id]
+    assert second.book.rates(kept).fast == pytest.approx(200, rel=1e-3)
+    assert kept.heat.observed_s == pytest.approx(70)
+    found = second.book.latencies.percentiles(rows[0].host_id, "hot", later)
+    assert found == pytest.approx((1.0, 1.0), rel=0.06)
+
+
+async def test_hours_go_on_after_a_restart(database: Database) -> None:
+    rows = await make(database, 1)
+    for begin in (0, 100):
+        server = await Kept(database, rows).load()
+        server.read(rows, NOON + begin, 1000)
+        server.read(rows, NOON + begin + 50, 2000)
+        await server.keeper.close()
+    (day,) = await database.run(
+        lambda c: repository.days_of(c, rows[0].id, datetime.fromtimestamp(NOON, UTC)), read_only=True
+    )
+    assert [value for value in day.operations if value] == [2000]
+    assert day.observed_s[12] == 100
+    assert day.tier == "hot"
+
+
+async def test_volume_that_is_gone_costs_no_other_its_heat(database: Database) -> None:
+    rows = await make(database, 3)
+    server = Kept(database, rows)
+    server.read(rows, NOON, 0)
+    server.read(rows, NOON + 10, 1000)
+    await database.run(lambda c: volumes.remove(c, rows[0].id))
+    await server.keeper.store(days=True)
+    await database.run(lambda c: volumes.remove(c, rows[1].id))  # its heat and days go with it
+    found = await database.run(repository.all_heat)
+    assert [str(row.volume_id) for row in found] == [rows[2].id]
+
+
+async def test_what_could_not_be_stored_is_stored_later(database: Database) -> None:
+    rows = await make(database, 1)
+    away = Database("postgresql://nobody@127.0.0.1:1/none")
+    server = Kept(away, rows)
+    server.read(rows, NOON, 0)
+    server.read(rows, NOON + 10, 1000)
+    with pytest.raises(errors.DatabaseUnavailable):
+        await server.keeper.store(days=True)
+    await away.close()
+    server.keeper._database = database
+    await server.keeper.store(days=True)
+    again = await Kept(database, rows).load()
+    assert again.book.volumes[rows[0].id].reads == 1000
+    assert again.book.latencies.percentiles(rows[0].host_id, "hot", NOON) is not None
+
+
+async def test_days_that_are_kept_too_long_are_deleted(database: Database) -> None:
+    rows = await make(database, 1)
+    server = Kept(database, rows)
+    for days in (0, 10, 20):
+        server.read(rows, NOON + days * DAY_S, 0)
+        server.read(rows, NOON + days * DAY_S + 10, 1000)
+    await server.keeper.store(days=True)
+    now = datetime.fromtimestamp(NOON + 20 * DAY_S, UTC)
+    assert await database.run(lambda c: repository.drop_expired(c, now, timedelta(days=15))) > 0
+    left = await database.run(lambda c: repository.days_of(c, rows[0].id, now - timedelta(days=60)))
+    assert [day.day for day in left] == [(now - timedelta(days=days)).date() for days in (10, 0)]
+
+
+async def test_an_hour_of_a_volume_takes_at_most_100_bytes(database: Database, owner_url: str) -> None:
+    """With indices, stored as often as in ten days of a server."""
+    rows = await make(database, 40)
+    server = Kept(database, rows)
+    for hour in range(10 * 24):
+        for at in (0, 1800):
+            server.read(rows, NOON + hour * HOUR_S + at, 1000 + hour * 7919 + at)
+        server.clock.time = NOON + hour * HOUR_S
+        await server.keeper.store(days=True)
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute("VACUUM volume_heat_days")
+        size = connection.execute("SELECT pg_total_relation_size('volume_heat_days')").fetchone()
+    assert size is not None
+    assert size[0] / (40 * 10 * 24) <= 100
