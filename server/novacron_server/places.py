@@ -5,13 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 ACTS_FOR: ContextVar[str] = ContextVar("acts_for", default="")
 """The tenant for which the current request or operation works, empty for the server itself."""
+
+
+@contextmanager
+def for_everybody() -> Iterator[None]:
+    """What is done within counts as the server's own: others wait for it too, and not for the turn of who began it."""
+    token = ACTS_FOR.set("")
+    try:
+        yield
+    finally:
+        ACTS_FOR.reset(token)
+
 
 _Wait = tuple[int, asyncio.Future[None]]
 """For how many places, and what is done when they are given."""

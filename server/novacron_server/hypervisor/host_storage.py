@@ -28,6 +28,7 @@ from novacron_server.hypervisor.storage.local_capacity import with_directory, wi
 from novacron_server.hypervisor.storage.uploads import Upload
 from novacron_server.hypervisor.transfers import Transfers
 from novacron_server.hypervisor.vms.domains import DomainReader
+from novacron_server.places import for_everybody
 from novacron_server.tasks import cancel_tasks
 
 T = TypeVar("T")
@@ -96,7 +97,8 @@ class HostStorage(Calls[DomainReader]):
     async def ensure_pool(self, spec: PoolSpec) -> PoolFacts:
         """Create and start the pool if needed. Raises Conflict if another pool has its name."""
         async with self._pool_creation:
-            facts = await self._change("create the storage pool", volumes.ensure_pool, spec)
+            with for_everybody():
+                facts = await self._change("create the storage pool", volumes.ensure_pool, spec)
         await self.read_pools()  # so that disks in it are recognized as its volumes
         return facts
 

@@ -22,6 +22,7 @@ from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.state import InventoryState, Key
 from novacron_server.inventory.state_waiters import StateWaiters
 from novacron_server.inventory.volume_listing import compare
+from novacron_server.places import for_everybody
 
 _log = structlog.get_logger()
 TICK_S = 10.0
@@ -177,7 +178,8 @@ class HostSync:
                 return
             self._volume_reads_started += 1
             number = self._volume_reads_started
-            await self._read_volumes()
+            with for_everybody():
+                await self._read_volumes()
             self._last_volume_read = number
 
     async def _read_volumes(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -11,12 +11,20 @@ from novacron_core import errors
 from novacron_server.database.transactions import Connection
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
+from novacron_server.places import for_everybody
 
 _log = structlog.get_logger()
 _BATCH = 500
 _RETRY_S = 0.5
 _Key = tuple[str, str, str, str]
 """Target type, target id, source, event type."""
+
+
+class _Left:
+    """What one caller of `flush` waits for: the keys that were queued then, until each has been committed."""
+
+    def __init__(self, keys: Iterable[_Key]) -> None:
+        self.keys = set(keys)
 
 
 class Publisher:
@@ -38,6 +46,7 @@ class Publisher:
         self._refusal = ""
         self._wake = asyncio.Event()
         self._commit_lock = asyncio.Lock()
+        self._flushing: set[_Left] = set()
 
     def publish(self, *drafts: EventDraft) -> None:
         """Queue these events; does not wait."""
@@ -69,10 +78,16 @@ class Publisher:
             await self.flush()
 
     async def flush(self) -> None:
-        """Wait until all queued events are committed, without a time limit."""
-        while self._waiting:
-            async with self._commit_lock:
-                await self._commit_batch()
+        """Wait until all events that are queued now are committed, without a time limit."""
+        left = _Left(self._waiting)
+        self._flushing.add(left)
+        try:
+            while left.keys:
+                async with self._commit_lock:
+                    if left.keys:
+                        await self._commit_batch()
+        finally:
+            self._flushing.discard(left)
 
     async def _commit_batch(self) -> None:
         batch = dict(list(self._waiting.items())[: self._batch_size])
@@ -81,7 +96,8 @@ class Publisher:
             return None, list(batch.values())
 
         try:
-            await self._group_commit.write(unit)
+            with for_everybody():
+                await self._group_commit.write(unit)
         except errors.DatabaseUnavailable as e:
             _log.warning("events are queued: the database is unavailable", waiting=len(self._waiting), reason=e.detail)
             self.set_database_down(True)
@@ -94,6 +110,8 @@ class Publisher:
         for key, draft in batch.items():
             if self._waiting.get(key) is draft:
                 del self._waiting[key]
+        for left in self._flushing:
+            left.keys &= self._waiting.keys()
 
     async def _refused(self, keys: list[_Key], error: Exception) -> None:
         """Commit the batch one by one, so that one bad event does not hold up the others; that one goes to the end of

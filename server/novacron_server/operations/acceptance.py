@@ -43,7 +43,7 @@ async def accept(
         return (earlier, None), []
     await _check_volumes(connection, volumes)
     await _check_tenant(connection, request, submission)
-    if await _has_left(connection, submission):
+    if await _has_left(connection, submission, volumes):
         if earlier := await find_by_key(connection, request):
             return (earlier, None), []
         raise errors.Conflict(f"{operation.target.name} has changed: refresh and try again")
@@ -113,12 +113,15 @@ async def _check_tenant(connection: Connection, request: OperationRequest, submi
     raise errors.ValidationFailed(f"tenant: {message}", fields=[FieldError(field="tenant", message=message)])
 
 
-async def _has_left(connection: Connection, submission: Submission[Any]) -> bool:
-    """Whether the VM went to another tenant after it was checked."""
-    if submission.vm_tenant is None or submission.host_id is None:
+async def _has_left(connection: Connection, submission: Submission[Any], volumes: list[Target]) -> bool:
+    """Whether a VM or volume went to another tenant after it was checked. What has no row belongs to none."""
+    tenant = submission.tenant
+    if volumes and tenant and await repository.any_of_another(connection, [each.id for each in volumes], tenant):
+        return True
+    if submission.target.type != "vm" or submission.host_id is None:
         return False
-    tenant = await repository.tenant_of_vm(connection, submission.host_id, submission.target.id)
-    return tenant not in (None, submission.vm_tenant)
+    found = await repository.tenant_of_vm(connection, submission.host_id, submission.target.id)
+    return found not in (None, submission.vm_tenant or tenant)
 
 
 async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:

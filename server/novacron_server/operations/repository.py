@@ -17,7 +17,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.database.rows import read_each
 from novacron_server.database.tables import operations as t
-from novacron_server.database.tables import tenants, vms
+from novacron_server.database.tables import tenants, vms, volumes
 
 CHILD_KIND = "child_kind"
 """The field of a bulk's request that names the kind of its operations."""
@@ -25,6 +25,11 @@ UNENDED = (OperationState.PENDING, OperationState.RUNNING)
 
 # Built once: to build a statement and to look it up among the compiled ones takes longer than its parameters.
 _TENANT_OF_VM = select(vms.c.tenant).where(vms.c.host_id == bindparam("host_id"), vms.c.id == bindparam("id"))
+_OF_ANOTHER = (
+    select(volumes.c.id)
+    .where(volumes.c.id.in_(bindparam("ids", expanding=True)), volumes.c.tenant != bindparam("tenant"))
+    .limit(1)
+)
 _INSERT = pg_insert(t).on_conflict_do_nothing().returning(t.c.id)
 _SAVE = update(t).where(t.c.id == bindparam("its_id"), t.c.state.in_([str(s) for s in UNENDED])).returning(t.c.id)
 
@@ -85,6 +90,12 @@ async def tenant_of_vm(connection: AsyncConnection, host_id: str, vm_id: str) ->
     return tenant
 
 
+async def any_of_another(connection: AsyncConnection, volume_ids: Collection[str], tenant: str) -> bool:
+    """Whether one of these volumes is of another tenant."""
+    found = await connection.execute(_OF_ANOTHER, {"ids": list(volume_ids), "tenant": tenant})
+    return found.first() is not None
+
+
 async def tenant_exists(connection: AsyncConnection, tenant: str) -> bool:
     """Whether there is this tenant; it cannot be deleted before this transaction ends."""
     found = select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True, read=True)
@@ -111,12 +122,12 @@ async def holder(connection: AsyncConnection, target: Target) -> StoredOperation
     return _stored(row) if row else None
 
 
-async def holder_of_volumes(connection: AsyncConnection, volumes: Collection[str]) -> Operation | None:
+async def holder_of_volumes(connection: AsyncConnection, volume_ids: Collection[str]) -> Operation | None:
     """An unended operation on one of these volumes, or one that locks it. Others that ask wait until the commit."""
-    for volume_id in sorted(volumes):
+    for volume_id in sorted(volume_ids):
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"volume/{volume_id}", 0))))
-    locked = [t.c.locks.contains([{"type": "volume", "id": volume_id}]) for volume_id in volumes]
-    on_volume = and_(t.c.target_type == "volume", t.c.target_id.in_(volumes))
+    locked = [t.c.locks.contains([{"type": "volume", "id": volume_id}]) for volume_id in volume_ids]
+    on_volume = and_(t.c.target_type == "volume", t.c.target_id.in_(volume_ids))
     is_unended = t.c.state.in_([str(s) for s in UNENDED])
     row = (await connection.execute(select(t).where(is_unended, or_(on_volume, *locked)).limit(1))).first()
     return _stored(row).operation if row else None

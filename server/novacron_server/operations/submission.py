@@ -24,7 +24,8 @@ Rows = Callable[[Connection, Operation], Awaitable[list[EventDraft]]]
 class Submission(Generic[S]):
     """A change that passed its checks. `target` and `locks` are locked while it runs.
 
-    `tenant` is that of the target, None if it belongs to no tenant. `host_id` is None if it is not about one host.
+    `tenant` is that of the target, None if it belongs to no tenant, and of the volumes among `locks`: refused if one of them
+    has gone to another one since. `host_id` is None if it is not about one host.
     `steps` is its first journal. `counts` are those of a bulk.
     """
 
@@ -36,7 +37,7 @@ class Submission(Generic[S]):
     locks: tuple[Target, ...] = ()
     counts: BulkCounts | None = None
     vm_tenant: str | None = None
-    """The tenant of the target, a VM, when it was checked: refused if it went to another one meanwhile. None: unchecked."""
+    """That of the target, if it is a VM of another tenant than the volumes."""
     alone: bool = False
     """Whether `rows` writes so many that others' changes should not wait in the same transaction."""
 

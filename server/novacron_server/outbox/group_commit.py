@@ -25,15 +25,23 @@ T = TypeVar("T")
 Unit = Callable[[Connection], Awaitable[tuple[T, Sequence[EventDraft]]]]
 """Writes rows and returns its result and the events for them. It may be run again, so it must only execute SQL."""
 
+REFUSED_S = 10.0
+"""After a refusal, the units of a tenant are guarded for so long: each can then be left out of the transaction. That costs
+two statements more, but nobody else's units have to be run again because of it."""
 MAX_UNITS = 50
 """Units in one transaction: few enough to commit well within the time budget."""
 
 
-class _Waiting:
-    """A unit and the future of its caller."""
+class _Refused(Exception):
+    """What a guarded unit has raised."""
 
-    def __init__(self, unit: Unit[Any], until: float, *, alone: bool) -> None:
+
+class _Waiting:
+    """A unit and the future of its caller, who acts for `tenant`."""
+
+    def __init__(self, unit: Unit[Any], tenant: str, until: float, *, alone: bool) -> None:
         self.unit = unit
+        self.tenant = tenant
         self.alone = alone
         self.until = until
         self.started = False
@@ -59,6 +67,8 @@ class GroupCommit:
         self._alone: TurnQueue[_Waiting] = TurnQueue()
         self._task: asyncio.Task[None] | None = None
         self._open: list[_Waiting] = []
+        self._refused: dict[str, float] = {}
+        """Until when the units of a tenant are guarded."""
 
     async def write(self, unit: Unit[T]) -> T:
         """As `write_numbered`, without the number."""
@@ -74,8 +84,8 @@ class GroupCommit:
         nothing was written, OutcomeUnknown if that cannot be determined.
         """
         until = time.monotonic() + self._database.budget_s
-        waiting = _Waiting(unit, until, alone=alone)
-        (self._alone if alone else self._waiting).add(ACTS_FOR.get(), waiting)
+        waiting = _Waiting(unit, ACTS_FOR.get(), until, alone=alone)
+        (self._alone if alone else self._waiting).add(waiting.tenant, waiting)
         if self._task is None or self._task.done():
             # Without the context of the first caller, who is not the one that acts in the units of the others.
             self._task = asyncio.create_task(self._run(), name="group commit", context=Context())
@@ -115,42 +125,62 @@ class GroupCommit:
         for waiting in batch:
             waiting.started = True
         self._open = batch
-        error = await self._commit(batch)
+        now = time.monotonic()
+        self._refused = {tenant: until for tenant, until in self._refused.items() if until > now}
+        error = await self._commit(batch, lambda waiting: waiting.tenant in self._refused)
+        if error is not None and len(batch) > 1 and not isinstance(error, errors.DatabaseUnavailable):
+            error = await self._commit(batch, lambda _: True)  # one was refused: commit the others without it
         if isinstance(error, errors.DatabaseUnavailable):
             self._fail_all(batch, error)
+        elif error is not None and len(batch) == 1:
+            self._refuse(batch[0], error)
         elif error is not None:
-            await self._commit_separately(batch)  # one unit was refused: commit the others without it
+            await self._commit_separately(batch)  # together they are refused, as their events
 
-    async def _commit(self, batch: list[_Waiting]) -> BaseException | None:
-        """Commit all units, or return why nothing was written (or OutcomeUnknown if that cannot be determined)."""
+    async def _commit(self, batch: list[_Waiting], guarded: Callable[[_Waiting], bool]) -> BaseException | None:
+        """Commit all units, besides those `guarded` ones that are refused; or return why nothing was written (or
+        OutcomeUnknown if that cannot be determined)."""
 
         async def work(connection: Connection) -> list[Any]:
             results: list[Any] = []
             drafts: list[EventDraft] = []
             for waiting in batch:
-                result, unit_drafts = await waiting.unit(connection)
+                run = _run_guarded(connection, waiting.unit) if guarded(waiting) else waiting.unit(connection)
+                try:
+                    result, unit_drafts = await run
+                except _Refused as refused:
+                    results.append(refused)
+                    continue
                 results.append(result)
                 drafts += unit_drafts
             numbers = await append(connection, drafts)
-            return [(result, numbers[-1] if numbers else 0) for result in results]
+            number = numbers[-1] if numbers else 0
+            return [result if isinstance(result, _Refused) else (result, number) for result in results]
 
         done = await asyncio.gather(self._database.run(work), return_exceptions=True)
         if isinstance(done[0], BaseException):
             return done[0]
         self._wake()
         for waiting, result in zip(batch, done[0], strict=True):
-            waiting.succeed(result)
+            if isinstance(result, _Refused):
+                self._refuse(waiting, result.__cause__ or result)
+            else:
+                waiting.succeed(result)
         return None
+
+    def _refuse(self, waiting: _Waiting, error: BaseException) -> None:
+        self._refused[waiting.tenant] = time.monotonic() + REFUSED_S
+        waiting.fail(error)
 
     async def _commit_separately(self, batch: list[_Waiting]) -> None:
         for number, waiting in enumerate(batch):
-            error = await self._commit([waiting])
+            error = await self._commit([waiting], lambda _: False)
             if isinstance(error, errors.DatabaseUnavailable):
                 self._fail_all([waiting], error)
                 self._fail_all(batch[number + 1 :], _nothing_written(error))
                 return
             if error is not None:
-                waiting.fail(error)
+                self._refuse(waiting, error)
 
     def _fail_all(self, batch: list[_Waiting], error: errors.DatabaseUnavailable) -> None:
         """The database is unavailable. Queued units would wait just as long, so they fail immediately, too; not after a
@@ -161,6 +191,22 @@ class GroupCommit:
             return
         for waiting in [*self._waiting.clear(), *self._alone.clear()]:
             waiting.fail(_nothing_written(error))
+
+
+async def _run_guarded(connection: Connection, unit: Unit[T]) -> tuple[T, Sequence[EventDraft]]:
+    """Run a unit in a savepoint. Raises _Refused when it is refused and nothing of it is left in the transaction."""
+    try:
+        async with connection.begin_nested():
+            return await unit(connection)
+    except faults.Fault as exc:
+        error = faults.translate(exc)
+        if isinstance(error, errors.DatabaseUnavailable):
+            raise
+        raise _Refused from error
+    except errors.DatabaseUnavailable:
+        raise
+    except Exception as exc:
+        raise _Refused from exc
 
 
 def _nothing_written(error: errors.DatabaseUnavailable) -> errors.DatabaseUnavailable:

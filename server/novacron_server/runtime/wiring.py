@@ -108,7 +108,7 @@ _RECENT_OPERATIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
+class HeatParts:
     """The parts that know how hot volumes are."""
 
     book: HeatBook
@@ -145,7 +145,7 @@ class Parts:
     crashes: Crashes
     boot_times: BootTimes
     metrics: MetricsPipeline
-    heat: Heat
+    heat: HeatParts
     events: Events
     audit: Auditing
 
@@ -290,14 +290,10 @@ async def _build(background: Background, settings: Settings, database: Database,
     access_services = build_access(settings, database, lambda: committed.emit(None), hub.end_session)
     access = access_services.access
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
-    origins = frozenset(settings.origins)
     metrics = _metrics(settings, database, inventory, latest)
     volumes = Volumes(inventory, operations)
-    gateway = WebSocketGateway(
-        access.authenticate, access.redeem_ticket, origins=origins, per_session=settings.sockets_per_session
-    )
     heat = _heat(settings, database, state.storage, latest, volumes)
-    stream = Stream(gateway, hub, inventory, SampleStreamer(latest, state, ShownHeat(heat.book)))
+    samples = SampleStreamer(latest, state, ShownHeat(heat.book))
     audit = build_auditing(settings, database, state, lambda: committed.emit(None))
     return Parts(
         background=background,
@@ -319,7 +315,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         pools=Pools(inventory, operations),
         upkeep=ManagedPoolUpkeep(inventory, managed_pools),
         leftovers=leftovers,
-        stream=stream,
+        stream=Stream(_gateway(settings, access), hub, inventory, samples),
         reconciler=reconciler,
         last_facts=LastFacts(database, inventory),
         crashes=crashes,
@@ -341,12 +337,21 @@ def _metrics(settings: Settings, database: Database, inventory: Inventory, lates
     )
 
 
+def _gateway(settings: Settings, access: Access) -> WebSocketGateway:
+    return WebSocketGateway(
+        access.authenticate,
+        access.redeem_ticket,
+        origins=frozenset(settings.origins),
+        per_session=settings.sockets_per_session,
+    )
+
+
 def _heat(
     settings: Settings, database: Database, storage: StorageState, latest: LatestSamples, volumes: Volumes
-) -> Heat:
+) -> HeatParts:
     book = HeatBook(storage, HeatClock(settings.heat_speed))
     latest.disks_read.listen(book.record)
-    return Heat(book, HeatKeeper(database, storage, book), HeatService(database, volumes, book))
+    return HeatParts(book, HeatKeeper(database, storage, book), HeatService(database, volumes, book))
 
 
 def _scheduler(settings: Settings, database: Database, audit: Auditing) -> Scheduler:

@@ -48,7 +48,7 @@ class Day:
 
 
 @dataclass(slots=True)
-class VolumeHeat:
+class KnownHeat:
     """What is known of a volume. `reads`, `writes` and the bytes are sums of what was seen. Of its readings with requests
     (`active`), `sequential` looked sequential. `attached`: a running VM has it. `days` are those not stored yet, and the
     current one."""
@@ -73,7 +73,7 @@ class HeatBook:
 
     def __init__(self, storage: StorageState, clock: HeatClock) -> None:
         self._storage, self.clock = storage, clock
-        self.volumes: dict[str, VolumeHeat] = {}
+        self.volumes: dict[str, KnownHeat] = {}
         self.watched: dict[str, float] = {}
         """Until when each host's disks were read."""
         self.latencies = TierLatencies()
@@ -82,15 +82,15 @@ class HeatBook:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def as_of(self, known: VolumeHeat) -> float:
+    def as_of(self, known: KnownHeat) -> float:
         """Until when a volume was watched."""
         return known.heat.at if known.attached else max(known.heat.at, self.watched.get(known.host_id, 0.0))
 
-    def heat(self, known: VolumeHeat) -> Heat:
+    def heat(self, known: KnownHeat) -> Heat:
         """The heat of a volume at `as_of`."""
         return rules.observed(known.heat, self.as_of(known))
 
-    def rates(self, known: VolumeHeat) -> Rates:
+    def rates(self, known: KnownHeat) -> Rates:
         """The averages of a volume at `as_of`."""
         return rules.rates(known.heat, self.as_of(known))
 
@@ -149,15 +149,15 @@ class HeatBook:
                     self.changed.add(volume_id)
         self.watched[host_id] = max(now, before or now)
 
-    def _known(self, row: VolumeRow, now: float) -> VolumeHeat:
+    def _known(self, row: VolumeRow, now: float) -> KnownHeat:
         known = self.volumes.get(row.id)
         if known is None:
-            known = self.volumes[row.id] = VolumeHeat(row.host_id, Heat(at=now))
+            known = self.volumes[row.id] = KnownHeat(row.host_id, Heat(at=now))
             self.changed.add(row.id)
         return known
 
     def _record(
-        self, volume_id: str, known: VolumeHeat, tier: str, domain: DomainCounters, disk: DiskCounters, now: float
+        self, volume_id: str, known: KnownHeat, tier: str, domain: DomainCounters, disk: DiskCounters, now: float
     ) -> None:
         before, same_run = known.base, known.run == domain.run
         known.base, known.run = disk, domain.run
@@ -170,7 +170,7 @@ class HeatBook:
         else:
             self._add(known, tier, before, disk, now)
 
-    def _add(self, known: VolumeHeat, tier: str, before: DiskCounters, disk: DiskCounters, now: float) -> None:
+    def _add(self, known: KnownHeat, tier: str, before: DiskCounters, disk: DiskCounters, now: float) -> None:
         """Add what a disk did since its reading before."""
         begin, speed = known.heat.at, self.clock.speed
         if now <= begin:
@@ -211,7 +211,7 @@ def _follows(before: DiskCounters, now: DiskCounters) -> bool:
     )
 
 
-def _spread(known: VolumeHeat, tier: str, begin: float, end: float, sums: tuple[float, float, float, float]) -> None:
+def _spread(known: KnownHeat, tier: str, begin: float, end: float, sums: tuple[float, float, float, float]) -> None:
     """Add sums to the hours of an interval, to each its share."""
     at = max(begin, end - _LONGEST_S)
     whole = end - at

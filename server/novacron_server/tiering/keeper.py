@@ -15,7 +15,7 @@ from novacron_server.inventory.rows import VolumeRow
 from novacron_server.inventory.storage_state import StorageState
 from novacron_server.tasks import try_to
 from novacron_server.tiering import repository
-from novacron_server.tiering.book import DAY_S, MEASURES, Day, HeatBook, VolumeHeat
+from novacron_server.tiering.book import DAY_S, MEASURES, Day, HeatBook, KnownHeat
 from novacron_server.tiering.latencies import HOURS
 
 EVERY_S = 60.0
@@ -105,11 +105,11 @@ class HeatKeeper:
         await try_to("storing the heat of volumes", lambda: self.store(days=True))
 
 
-def _known(row: repository.StoredRow, host_id: str, now: float) -> VolumeHeat:
+def _known(row: repository.StoredRow, host_id: str, now: float) -> KnownHeat:
     at = min(row.at.timestamp(), now)
     accessed_at = min(row.accessed_at.timestamp(), at) if row.accessed_at else None
     heat = Heat(at=at, fast=row.fast, slow=row.slow, observed_s=row.observed_s, accessed_at=accessed_at)
-    return VolumeHeat(
+    return KnownHeat(
         host_id,
         heat,
         reads=row.reads,
@@ -129,7 +129,7 @@ def _day(row: repository.StoredRow) -> Day:
     return day
 
 
-def _heat_row(volume_id: str, known: VolumeHeat) -> dict[str, Any]:
+def _heat_row(volume_id: str, known: KnownHeat) -> dict[str, Any]:
     heat = known.heat
     return {
         "volume_id": volume_id,
@@ -147,7 +147,7 @@ def _heat_row(volume_id: str, known: VolumeHeat) -> dict[str, Any]:
     }
 
 
-def _day_rows(volume_id: str, known: VolumeHeat) -> Iterable[dict[str, Any]]:
+def _day_rows(volume_id: str, known: KnownHeat) -> Iterable[dict[str, Any]]:
     for day in known.days.values():
         sums = {name: [round(value, _DIGITS.get(name, 2)) for value in day.measure(name)] for name in MEASURES}
         yield {"volume_id": volume_id, "day": repository.date_of(day.day), "tier": day.tier, **sums}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from novacron_core.api.samples import HeatSample
 from novacron_server.hypervisor.statistics.reader import clock
-from novacron_server.tiering.book import HeatBook, VolumeHeat
+from novacron_server.tiering.book import HeatBook, KnownHeat
 
 EVERY_S = 15.0
 _ACCESS_S = 600
@@ -44,7 +44,7 @@ class ShownHeat:
         """What has changed after a version, by volume id."""
         return ((each, self._samples[each]) for each, changed in self._changed_in.items() if changed > version)
 
-    def _sample(self, known: VolumeHeat, now: float) -> HeatSample:
+    def _sample(self, known: KnownHeat, now: float) -> HeatSample:
         heat, rates = self._book.heat(known), self._book.rates(known)
         accessed_s = heat.accessed_at
         return HeatSample(

@@ -20,6 +20,7 @@ from novacron_server.inventory.state import Key
 from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
+from novacron_server.places import for_everybody
 from novacron_server.vms import repository
 from novacron_server.vms.row_events import crash_event
 
@@ -134,11 +135,12 @@ class Crashes:
             facts = lost.facts
         if facts is None or facts.state not in (State.CRASHED, State.STOPPED):
             raise errors.Conflict(f"the VM is {facts.state} by now" if facts else "the VM no longer exists")
-        async with self._lock:
-            await retry_while_database_down("storing a crash", lambda: self._write(key))
-            row, seq = await retry_while_database_down(
-                "acknowledging a crash", lambda: self._group_commit.write_numbered(work)
-            )
+        async with self._lock:  # the crashes of all wait for it
+            with for_everybody():
+                await retry_while_database_down("storing a crash", lambda: self._write(key))
+                row, seq = await retry_while_database_down(
+                    "acknowledging a crash", lambda: self._group_commit.write_numbered(work)
+                )
         if row is None:
             raise errors.Conflict("the VM has no crash to acknowledge by now")
         await self._inventory.barrier(seq)

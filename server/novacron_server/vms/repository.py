@@ -100,11 +100,15 @@ async def rename(connection: AsyncConnection, host_id: str, vm_id: str, name: st
     return await get(connection, host_id, vm_id)
 
 
-async def set_owner(connection: AsyncConnection, host_id: str, vm_id: str, *, tenant: str, owner: str) -> VMRow | None:
-    """Change whose a VM is. Returns its new row, None if it has none."""
-    changed = {"tenant": tenant, "owner": owner, "updated_at": func.now(), "generation": t.c.generation + 1}
-    await connection.execute(update(t).where(t.c.host_id == host_id, t.c.id == vm_id).values(changed))
-    return await get(connection, host_id, vm_id)
+async def set_owner(
+    connection: AsyncConnection, host_id: str, vm_id: str, to: tuple[str, str], *, before: tuple[str, str] | None = None
+) -> VMRow | None:
+    """Change whose a VM is, given as (tenant, owner). Returns its new row, None if it has none or is not `before`'s."""
+    changed = {"tenant": to[0], "owner": to[1], "updated_at": func.now(), "generation": t.c.generation + 1}
+    same = (t.c.tenant == before[0], t.c.owner == before[1]) if before else ()
+    query = update(t).where(t.c.host_id == host_id, t.c.id == vm_id, *same).values(changed).returning(t)
+    row = (await connection.execute(query)).first()
+    return as_struct(row, VMRow) if row else None
 
 
 async def replace_owner(connection: AsyncConnection, old: str, new: str) -> list[VMRow]:

@@ -180,8 +180,7 @@ class VMs:
                 raise errors.Conflict(refused)
             target = Target(type="vm", id=vm.id, name=vm.name)
             rows = bulk.rows if bulk else None
-            tenant = vm.tenant
-            return Submission(target=target, host_id=vm.host, tenant=tenant, vm_tenant=tenant, steps=steps, rows=rows)
+            return Submission(target=target, host_id=vm.host, tenant=vm.tenant, steps=steps, rows=rows)
 
         kind, parent = OperationKind(f"vm.{action}"), bulk.id if bulk else None
         return await self._operations.submit(kind, principal, key, request, decide, parent=parent)

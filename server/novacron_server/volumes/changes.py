@@ -93,6 +93,7 @@ class VolumeChanges:
                 target=_target(vm) if vm else _target(volume),
                 host_id=volume.host,
                 tenant=volume.tenant,
+                vm_tenant=vm.tenant if vm else None,
                 steps=decision.steps,
                 rows=lambda connection, operation: _write_rows(connection, operation, volume, vm, decision),
                 locks=(*((_target(volume),) if vm else ()), *created),

@@ -73,6 +73,16 @@ async def change(
     return as_struct(row, VolumeRow) if row else None
 
 
+async def set_owner(
+    connection: AsyncConnection, volume_id: str, to: tuple[str, str], *, before: tuple[str, str] | None = None
+) -> VolumeRow | None:
+    """Change whose a volume is, given as (tenant, owner). Returns its new row, None if it has none or is not `before`'s."""
+    same = (t.c.tenant == before[0], t.c.owner == before[1]) if before else ()
+    query = update(t).where(t.c.id == volume_id, *same).values(tenant=to[0], owner=to[1]).returning(t)
+    row = (await connection.execute(query)).first()
+    return as_struct(row, VolumeRow) if row else None
+
+
 async def replace_owner(connection: AsyncConnection, old: str, new: str) -> list[VolumeRow]:
     """Give all volumes of an owner another one. Returns their new rows."""
     rows = await connection.execute(update(t).where(t.c.owner == old).values(owner=new).returning(t))

@@ -21,7 +21,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
 from novacron_core.api.ownership import HandOver
 from novacron_core.api.vms import BulkOptions, BulkRequest
-from novacron_core.api.volumes import VolumeClone, VolumeCreate
+from novacron_core.api.volumes import VolumeAttach, VolumeClone, VolumeCreate
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from novacron_server.hypervisor.host import LibvirtHost
@@ -215,3 +215,54 @@ async def test_slow_searches_of_operations_hold_up_no_other_tenant(two: Two, mon
 
 async def _true(value: bool) -> bool | None:
     return value or None
+
+
+@pytest.mark.parametrize("column", ["tenant = 'default'", "owner = 'bob'"])
+@pytest.mark.parametrize("table", ["vms", "volumes"])
+async def test_what_has_just_become_somebody_elses_is_not_given_away(
+    two: Two, owner_url: str, table: str, column: str
+) -> None:
+    """A VM, or one of its disks; the server that accepts the handover has not heard of it, as while it waits for a turn."""
+    (vm_id,) = await two.vms(1, start=False)
+    async with (
+        members_of(two.server, owner_url, ("ray", "red", Role.OPERATOR)),
+        await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner,
+    ):
+        await owner.execute(f"UPDATE {table} SET {column}")
+        with pytest.raises(errors.Conflict, match="has changed: refresh and try again"):
+            await two.rob.call(vms.HAND_OVER, body=HandOver(owner="ray"), vm_id=vm_id)
+        found = await owner.execute(
+            "SELECT 1 FROM vms WHERE owner = 'ray' UNION SELECT 1 FROM volumes WHERE owner = 'ray'"
+        )
+        assert await found.fetchall() == []
+
+
+@pytest.mark.parametrize("column", ["tenant = 'default'", "owner = 'bob'"])
+async def test_volume_that_has_just_become_somebody_elses_is_not_given_away(
+    two: Two, owner_url: str, column: str
+) -> None:
+    volume = await two.volume()
+    async with members_of(two.server, owner_url, ("ray", "red", Role.OPERATOR)):
+        async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
+            await owner.execute(f"UPDATE volumes SET {column}")
+        with pytest.raises(errors.Conflict, match="has changed: refresh and try again"):
+            await two.rob.call(volumes.HAND_OVER, body=HandOver(owner="ray"), volume_id=volume)
+
+
+async def test_nothing_is_attached_to_a_vm_that_has_just_gone_to_another_tenant(two: Two, owner_url: str) -> None:
+    volume, (vm_id,) = await two.volume(), await two.vms(1, start=False)
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
+        await owner.execute("UPDATE vms SET tenant = 'default' WHERE id = %s", (vm_id,))
+    with pytest.raises(errors.Conflict, match="has changed: refresh and try again"):
+        await two.rob.call(volumes.ATTACH, body=VolumeAttach(vm=vm_id), volume_id=volume)
+
+
+async def test_disk_of_another_tenant_stays_when_its_vm_is_deleted(two: Two, owner_url: str) -> None:
+    (vm_id,) = await two.vms(1, start=False)
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
+        await owner.execute("UPDATE volumes SET tenant = 'default', owner = 'bob' WHERE vm_id = %s", (vm_id,))
+    generation = (await two.rob.call(vms.GET, vm_id=vm_id)).generation
+    deleted = await two.rob.call(vms.DELETE, query=vms.DeleteQuery(disks=True), if_match=generation, vm_id=vm_id)
+    await succeeded(two.server, deleted)
+    await two.server.parts.inventory.refresh_volumes(two.server.parts.inventory.connections()[0].host_id)
+    assert [volume.unmanaged for volume in two.server.parts.inventory.state.storage.volumes()] == [False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -165,3 +166,58 @@ async def test_slow_unit_that_is_alone_does_not_fail_those_behind_it(database: D
     with pytest.raises(errors.DatabaseUnavailable):
         await slow
     assert await behind == "behind"
+
+
+async def test_tenant_that_is_refused_makes_others_changes_run_once(database: Database) -> None:
+    """After its first refusal; and that one costs one transaction more, not one for each change."""
+    transactions: list[str] = []
+    group_commit = GroupCommit(database, lambda: transactions.append("end"))
+    runs: Counter[str] = Counter()
+
+    def counted(name: str, *, fails: bool = False) -> Unit[str]:
+        async def work(_: Connection) -> tuple[str, list[EventDraft]]:
+            runs[name] += 1
+            if fails:
+                raise errors.QuotaExceeded("full")
+            return name, [draft(name)]
+
+        return work
+
+    def write(tenant: str, work: Unit[str]) -> asyncio.Task[str]:
+        ACTS_FOR.set(tenant)
+        return asyncio.create_task(group_commit.write(work))
+
+    for round_ in ("first", "second"):
+        asked = []
+        for n in range(10):
+            asked += [write("red", counted(f"red {round_} {n}", fails=n % 2 == 0))]
+            asked += [write("blue", counted(f"blue {round_} {n}"))]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(answer, errors.QuotaExceeded) for answer in answers) == 5
+        assert [answer for answer in answers if not isinstance(answer, BaseException)] == [
+            name for n in range(10) for name in ([f"red {round_} {n}"] if n % 2 else []) + [f"blue {round_} {n}"]
+        ]
+    assert {runs[name] for name in runs if name.startswith("blue second")} == {1}
+    assert max(runs[name] for name in runs if name.startswith("blue first")) <= 2
+    assert len(transactions) <= 4
+    assert len(await _events(database)) == 30
+
+
+async def test_refused_statement_of_a_guarded_unit_leaves_the_others(database: Database) -> None:
+    """A row that exists already: PostgreSQL aborts the transaction up to the savepoint."""
+    group_commit = GroupCommit(database, lambda: None)
+
+    async def twice(connection: Connection) -> tuple[None, list[EventDraft]]:
+        for _ in range(2):
+            await connection.execute(text("INSERT INTO settings VALUES ('same', '1')"))
+        return None, []
+
+    with pytest.raises(errors.Conflict):
+        await group_commit.write(twice)
+    answers = await asyncio.gather(
+        *(group_commit.write(work) for work in (unit("a"), twice, unit("b"))), return_exceptions=True
+    )
+    assert isinstance(answers[1], errors.Conflict)
+    assert await _events(database) == ["a", "b"]
+    found = await database.run(lambda c: c.execute(text("SELECT 1 FROM settings WHERE key = 'same'")))
+    assert found.all() == []

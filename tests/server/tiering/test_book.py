@@ -10,7 +10,7 @@ import pytest
 from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.inventory.storage_state import StorageState
-from novacron_server.tiering.book import DAY_S, GAP_S, HOUR_S, HeatBook, VolumeHeat
+from novacron_server.tiering.book import DAY_S, GAP_S, HOUR_S, HeatBook, KnownHeat
 from novacron_server.tiering.clock import HeatClock
 
 HOST = "6e5a3a4e-1df0-4c63-a2f9-0a36e1c2a8a1"
@@ -56,7 +56,7 @@ class Watched:
         self.book.record((HOST, Reading(group="disks", time=datetime.now(UTC), at=at, took_s=0.0, domains=found)))
 
     @property
-    def known(self) -> VolumeHeat:
+    def known(self) -> KnownHeat:
         return self.book.volumes["v"]
 
     @property

@@ -30,7 +30,7 @@ from novacron_server.operations.submission import Submission
 from novacron_server.outbox.records import EventDraft
 from novacron_server.quotas import repository as quotas
 from novacron_server.vms import repository
-from novacron_server.vms.procedures.ownership import OwnershipSteps, give
+from novacron_server.vms.procedures.ownership import OwnershipSteps
 from novacron_server.vms.row_events import vm_row_event
 from novacron_server.vms.service import BulkChild
 from novacron_server.volumes import repository as volume_rows
@@ -38,6 +38,7 @@ from novacron_server.volumes.procedures.hand_over import HandOverVolumeSteps
 from novacron_server.volumes.row_events import volume_row_event
 
 _OTHER_OWNER = "only its owner, or an owner of the tenant, can hand it over"
+_CHANGED = "{} has changed: refresh and try again"
 _OTHER_TENANT = "only administrators can move it to another tenant"
 
 
@@ -77,9 +78,7 @@ class Ownership:
                     if tenant != vm.tenant:
                         await quotas.check(connection, tenant, _demand(vm, taken), operation_id=operation.id)
                 note = f"handed over to {owner} by {principal.username}"
-                _, drafts = await give(
-                    connection, host_id=vm.host, vm_id=vm.id, steps=steps, tenant=tenant, owner=owner, note=note
-                )
+                drafts = await _give(connection, vm, taken, (tenant, owner), note)
                 if tenant != vm.tenant:
                     drafts = _received(drafts, principal, operation, tenant)
                 return [*drafts, *await _of_bulk(bulk, connection, operation)]
@@ -171,11 +170,7 @@ class Ownership:
                     if tenant != volume.tenant and volume.tier is not None:
                         demand = quotas.Demand(disk_bytes={volume.tier: volume.size_bytes})
                         await quotas.check(connection, tenant, demand, operation_id=operation.id)
-                row = await volume_rows.get(connection, volume.id)
-                if row is None or row.tenant != volume.tenant:
-                    raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
-                row = await volume_rows.change(connection, volume.id, tenant=tenant, owner=owner)
-                drafts = [volume_row_event(row, "volume.updated")] if row else []
+                drafts = [await _give_volume(connection, volume, (tenant, owner))]
                 if tenant != volume.tenant:
                     drafts = _received(drafts, principal, operation, tenant)
                 return [*drafts, *await _of_bulk(bulk, connection, operation)]
@@ -222,6 +217,27 @@ class Ownership:
                 raise errors.Conflict(
                     f"{volume.name} is the backing file of {name}: {thing.name} cannot go to another tenant"
                 )
+
+
+async def _give(
+    connection: Connection, vm: VM, taken: Sequence[Volume], to: tuple[str, str], note: str
+) -> list[EventDraft]:
+    """Write whose a VM and its volumes are. Raises Conflict when somebody else has changed that since the check: who may
+    give them away is decided by it."""
+    before = (vm.tenant or "", vm.owner or "")
+    row = await repository.set_owner(connection, vm.host, vm.id, to, before=before)
+    if row is None:
+        raise errors.Conflict(_CHANGED.format(vm.name))
+    return [vm_row_event(row, "vm.updated", note=note), *[await _give_volume(connection, each, to) for each in taken]]
+
+
+async def _give_volume(connection: Connection, volume: Volume, to: tuple[str, str]) -> EventDraft:
+    """As `_give`, for one volume."""
+    before = (volume.tenant or "", volume.owner or "")
+    row = await volume_rows.set_owner(connection, volume.id, to, before=before)
+    if row is None:
+        raise errors.Conflict(_CHANGED.format(volume.name))
+    return volume_row_event(row, "volume.updated")
 
 
 async def _of_bulk(bulk: BulkChild | None, connection: Connection, operation: Operation) -> list[EventDraft]:

@@ -83,7 +83,7 @@ class DeleteVM(Procedure[DeleteSteps]):
     async def _find_volumes_to_delete(
         self, operation: Operation, host_id: str, decided: Collection[str] | None = None
     ) -> list[VolumeRow]:
-        """The volumes to delete with a VM, without those that were detached from it outside NovaCron.
+        """The volumes of its tenant to delete with a VM, without those that were detached from it outside NovaCron.
 
         `decided` are the ids in the journal; they are needed because the VM and its definition may be gone by now.
         Raises Conflict naming another VM that uses one of the volumes, or a pool that is not defined: its files would
@@ -94,7 +94,8 @@ class DeleteVM(Procedure[DeleteSteps]):
         read = lambda: self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)  # noqa: E731
         exists = await host.read_domain(vm_id) is not None
         rows = await retry_while_database_down("reading a VM's volumes", read)
-        for volume in rows if decided is None else [volume for volume in rows if volume.id in decided]:
+        own = [volume for volume in rows if volume.tenant == operation.tenant]
+        for volume in own if decided is None else [volume for volume in own if volume.id in decided]:
             facts = await host.storage.read_volume(volume.pool, volume.name)
             if facts is None:
                 await _require_pool(host, volume)

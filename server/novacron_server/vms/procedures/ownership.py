@@ -91,11 +91,11 @@ class HandOverVM(ChangeOwnership):
 
         async def work(connection: Connection) -> tuple[str, list[EventDraft]]:
             owner = await accounts.owner_as_of(connection, steps.owner_before, accepted_at)
-            _, drafts = await give(
-                connection, host_id=entry.host_id, vm_id=entry.operation.target.id, steps=steps,
-                tenant=steps.tenant_before, owner=owner, note="",
-            )  # fmt: skip
-            return owner, drafts
+            back = (steps.tenant_before, owner)
+            row = await repository.set_owner(connection, entry.host_id, entry.operation.target.id, back)
+            drafts = [vm_row_event(row, "vm.updated")] if row else []
+            given = [await volumes.set_owner(connection, each, back) for each in steps.volumes]
+            return owner, [*drafts, *(volume_row_event(volume, "volume.updated") for volume in given if volume)]
 
         owner = await retry_while_database_down("giving a VM back", lambda: self._group_commit.write(work))
         await self._finish(entry)
@@ -125,23 +125,3 @@ class ReleaseVM(ChangeOwnership):
     async def _finish(self, entry: Journal[OwnershipSteps]) -> None:
         await release_vm(self._group_commit, entry.host_id, entry.operation.target.id, entry.steps.volumes)
         await super()._finish(entry)
-
-
-async def give(
-    connection: Connection,
-    *,
-    host_id: str,
-    vm_id: str,
-    steps: OwnershipSteps,
-    tenant: str,
-    owner: str,
-    note: str,
-) -> tuple[None, list[EventDraft]]:
-    """Write whose a VM and its volumes are."""
-    row = await repository.set_owner(connection, host_id, vm_id, tenant=tenant, owner=owner)
-    drafts = [vm_row_event(row, "vm.updated", note=note)] if row else []
-    for volume_id in steps.volumes:
-        volume = await volumes.change(connection, volume_id, tenant=tenant, owner=owner)
-        if volume is not None:
-            drafts.append(volume_row_event(volume, "volume.updated"))
-    return None, drafts
