@@ -71,7 +71,7 @@ class ChainQuery(Request, frozen=True):
     """
 
     tenant: Annotated[str, Meta(max_length=64)] | None = None
-    after: Annotated[str, Meta(max_length=256)] = ""
+    after: Annotated[str, Meta(max_length=1024)] = ""
 
 
 class ChainCheck(Value, frozen=True):

@@ -62,6 +62,13 @@ class _Position(msgspec.Struct, frozen=True, array_like=True):
     pruned: int
 
 
+class _SignedPosition(msgspec.Struct, frozen=True, array_like=True):
+    """A position as callers keep it: nobody but this server says what was right."""
+
+    position: _Position
+    signed: SignedHash
+
+
 class Audit:
     """One per server."""
 
@@ -140,7 +147,7 @@ class Audit:
                 check, position = await self._verify(conn, tenant, position, until)
                 checks.append(check)
                 if position is not None:
-                    return AuditCheck(chains=checks, next=_pack(position))
+                    return AuditCheck(chains=checks, next=self._pack(position))
             return AuditCheck(chains=checks)
 
         return await self._read(principal, query, work)
@@ -194,7 +201,7 @@ class Audit:
             for tenant in tenants:
                 position = await self._export(conn, tenant, position, lines)
                 if position is not None:
-                    lines.append(_line("next", {"after": _pack(position)}))
+                    lines.append(_line("next", {"after": self._pack(position)}))
                     break
             return b"".join(lines)
 
@@ -235,7 +242,7 @@ class Audit:
         work: Callable[[Connection, list[str], _Position | None], Awaitable[T]],
     ) -> T:
         """Read chains from a position on, those of one tenant one after another."""
-        position = _unpack(query.after)
+        position = self._unpack(query.after)
         chosen = query.tenant if position is None else position.tenant
 
         async def read(conn: Connection) -> T:
@@ -250,6 +257,25 @@ class Audit:
 
         async with self._walks.of(principal, _WAIT_S, _BUSY):
             return await self._database.run(read, read_only=True, timeout_s=_READ_S)
+
+    def _pack(self, position: _Position) -> str:
+        purpose, digest = f"position {position.pruned}", bytes.fromhex(position.hash)
+        signed = self._signer.sign(purpose, position.tenant, position.seq, digest, self._now())
+        return urlsafe_b64encode(msgspec.json.encode(_SignedPosition(position, signed))).decode()
+
+    def _unpack(self, text: str) -> _Position | None:
+        """Raises ValidationFailed for what this server has not given."""
+        if not text:
+            return None
+        try:
+            found = msgspec.json.decode(urlsafe_b64decode(text.encode()), type=_SignedPosition)
+        except (ValueError, msgspec.MsgspecError) as e:
+            raise _invalid("after", "is not the `next` of an answer") from e
+        position, signed = found.position, found.signed
+        said = (f"position {position.pruned}", position.tenant, position.seq, position.hash)
+        if (signed.purpose, signed.tenant, signed.seq, signed.hash) != said or not self._signer.is_ours(signed):
+            raise _invalid("after", "is not the `next` of an answer")
+        return position
 
     async def _tenants(self, conn: Connection) -> list[str]:
         """Those that have a chain, or had one."""
@@ -290,22 +316,6 @@ class Audit:
 def _sees_all(principal: Principal) -> bool:
     """Whether the principal may read every chain: one who sees what belongs to no tenant."""
     return may_see(principal, None)
-
-
-def _pack(position: _Position) -> str:
-    return urlsafe_b64encode(msgspec.json.encode(position)).decode()
-
-
-def _unpack(text: str) -> _Position | None:
-    if not text:
-        return None
-    try:
-        found = msgspec.json.decode(urlsafe_b64decode(text.encode()), type=_Position)
-        if len(bytes.fromhex(found.hash)) != 32:
-            raise ValueError("not a hash")
-    except (ValueError, msgspec.MsgspecError) as e:
-        raise _invalid("after", "is not the `next` of an answer") from e
-    return found
 
 
 def _line(record: str, values: dict[str, object]) -> bytes:

@@ -14,7 +14,8 @@ from typing import Any
 
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.visibility import Principal
+from novacron_core.rules.visibility import Principal, may
+from novacron_core.values.roles import Permission
 
 _ASKED: ContextVar[Asked | None] = ContextVar("asked", default=None)
 
@@ -52,6 +53,13 @@ def asked_of(scope: Any) -> Asked:
         found = state["asked"] = Asked()
     assert isinstance(found, Asked)
     return found
+
+
+def asker_may(permission: Permission) -> bool:
+    """Whether who asks may do or read that: what they may not, no sentence tells them. True outside of requests, whose
+    sentences are for those who run the server."""
+    asked = _ASKED.get()
+    return asked is None or asked.who is None or may(asked.who, permission)
 
 
 def current() -> Asked | None:

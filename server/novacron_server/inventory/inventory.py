@@ -32,7 +32,7 @@ from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.signal import Signal
 from novacron_server.inventory.state import InventoryState, Key
 from novacron_server.inventory.state_waiters import Condition, StateWaiters
-from novacron_server.inventory.subjects import host_names, sees
+from novacron_server.inventory.subjects import host_names, host_word, sees
 from novacron_server.inventory.tables import shown_to
 from novacron_server.places import Places
 
@@ -191,7 +191,7 @@ class Inventory:
             host = self.host(host_id)
             if host.status is not HostStatus.UP:
                 why = public_reason(host.detail)
-                raise errors.HostUnavailable(f"{host.name} does not respond: {why}", retry_after_s=5)
+                raise errors.HostUnavailable(f"{host_word(host.name)} does not respond: {why}", retry_after_s=5)
             return host
         for sync in self._syncs.values():
             if sync.host.status is HostStatus.UP:

@@ -11,6 +11,7 @@ from novacron_core.api.volumes import Volume
 from novacron_core.rules.filters.vms import Scoped
 from novacron_core.rules.visibility import Principal, ScopedVM, in_scope, may, may_see, may_see_vm
 from novacron_core.values.roles import Permission
+from novacron_server.http.asked import asker_may
 from novacron_server.inventory.state import InventoryState
 
 NEEDED = (HOSTS.type, POOLS.type, TIERS.type)
@@ -74,6 +75,11 @@ def seen_ids(principal: Principal, state: InventoryState) -> list[str] | None:
 def host_names(principal: Principal, state: InventoryState) -> dict[str, str]:
     """The names of the hosts by id, for a filter of this principal: none for whom may not read hosts."""
     return {view.id: view.name for view in state.views.values()} if may(principal, Permission.HOST_READ) else {}
+
+
+def host_word(name: str) -> str:
+    """A host in a sentence for who asks."""
+    return name if asker_may(Permission.HOST_READ) else "the host"
 
 
 def left_scope(principal: Principal, before: Scoped | None, after: Scoped | None) -> bool:

@@ -8,12 +8,15 @@ from pathlib import Path
 from novacron_core import errors
 from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import VMCreate
+from novacron_core.values.roles import Permission
 from novacron_core.values.sizes import size_text
+from novacron_server.http.asked import asker_may
 from novacron_server.hypervisor.facts import HostFacts
 from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.specs import PoolSpec, VolumeSpec
 from novacron_server.images.service import ImageFile, Images
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.subjects import host_word
 from novacron_server.pools.managed import ManagedPools
 from novacron_server.volumes.placement import check_room, choose_pool_for_vm
 
@@ -111,7 +114,9 @@ def _check(body: VMCreate, host: LibvirtHost, image: ImageFile) -> tuple[int, st
     """Return (disk size in bytes, network). Raises ValidationFailed naming the field, HostUnavailable."""
     facts = host.facts
     if facts is None:
-        raise errors.HostUnavailable(f"{host.name} is still being read: try again in a moment", retry_after_s=2)
+        raise errors.HostUnavailable(
+            f"{host_word(host.name)} is still being read: try again in a moment", retry_after_s=2
+        )
     size = body.disk_bytes or image.image.size_bytes
     if size < image.image.size_bytes:
         _refuse("disk_bytes", f"the image needs at least {size_text(image.image.size_bytes)}")
@@ -122,10 +127,13 @@ def _check(body: VMCreate, host: LibvirtHost, image: ImageFile) -> tuple[int, st
             f"the image {image.image.name} {image.why_not_grow}. Leave the size out, or run `{amend}` on a copy and"
             " upload that",
         )
+    told = asker_may(Permission.HOST_READ)
     if body.memory_bytes > facts.memory_bytes:
-        _refuse("memory_bytes", f"{host.name} has {size_text(facts.memory_bytes)} in all")
+        has = f"{host.name} has {size_text(facts.memory_bytes)} in all"
+        _refuse("memory_bytes", has if told else "the host has less")
     if not facts.simulated and body.vcpus > 4 * facts.cpus:
-        _refuse("vcpus", f"{host.name} has {facts.cpus} CPUs; the limit is four vCPUs per CPU")
+        has = f"{host.name} has {facts.cpus} CPUs; the limit is four vCPUs per CPU"
+        _refuse("vcpus", has if told else "the limit is four vCPUs per CPU of the host")
     return size, _network(body.network, facts)
 
 
@@ -134,7 +142,8 @@ def _network(wanted: str | None, facts: HostFacts) -> str:
         return "default" if "default" in facts.networks else "user"
     if wanted != "user" and wanted not in facts.networks:
         active = ", ".join([*facts.networks, "user"])
-        _refuse("network", f"no such active network. Choose one of: {active}")
+        choose = f". Choose one of: {active}" if asker_may(Permission.HOST_READ) else ""
+        _refuse("network", f"no such active network{choose}")
     return wanted
 
 

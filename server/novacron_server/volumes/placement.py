@@ -8,12 +8,14 @@ from contextlib import suppress
 from novacron_core import errors
 from novacron_core.api.pools import Pool
 from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.values.roles import Permission
 from novacron_core.values.sizes import size_text
 from novacron_core.values.texts import without_paths
 from novacron_core.values.tiers import FILE_POOLS
+from novacron_server.http.asked import asker_may
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.inventory.subjects import sees
+from novacron_server.inventory.subjects import host_word, sees
 from novacron_server.volumes.copy import check_file_name_free
 
 
@@ -26,7 +28,7 @@ def choose_pool(inventory: Inventory, host_id: str, tier: str, *, exclude: str =
         if pool.active and pool.type in FILE_POOLS and pool.name != exclude and _responds(inventory, pool)
     ]
     if not candidates:
-        raise errors.Conflict(_why_no_pool(inventory.host(host_id).name, tier, pools))
+        raise errors.Conflict(_why_no_pool(host_word(inventory.host(host_id).name), tier, pools))
     return max(candidates, key=lambda pool: (pool.available_bytes or 0, pool.managed))
 
 
@@ -37,6 +39,8 @@ def _responds(inventory: Inventory, pool: Pool) -> bool:
 
 def _why_no_pool(host: str, tier: str, pools: Sequence[Pool]) -> str:
     """Why none of a tier's pools on a host can take a volume, as a sentence."""
+    if not asker_may(Permission.VOLUME_READ):
+        return f"{tier} has no active pool for volumes on {host}"
     if unsupported := next((pool for pool in pools if pool.type not in FILE_POOLS), None):
         return f"{tier} on {host} is a pool of type {unsupported.type}: volumes are put into directories only"
     problems = [f"{pool.name}: {without_paths(pool.problem)}" for pool in pools if pool.problem]
@@ -68,6 +72,8 @@ async def check_room(inventory: Inventory, pool: Pool, needed_bytes: int, what: 
         pool = inventory.state.storage.pools_on(pool.host).get(pool.name, pool)
         free = pool.available_bytes
     if free is not None and needed_bytes > free:
+        if not asker_may(Permission.VOLUME_READ):
+            raise errors.Conflict(f"{what} needs {size_text(needed_bytes)}, and there is less free")
         tier = f"{pool.tier} ({pool.name})" if pool.tier else pool.name
         raise errors.Conflict(f"{what} needs {size_text(needed_bytes)}, but {tier} has {size_text(free)} free")
 

@@ -18,6 +18,7 @@ from novacron_core.api import (
     access,
     api_tokens,
     audit,
+    hosts,
     operations,
     people,
     second_factor,
@@ -44,6 +45,8 @@ from tests.support.accounts import PASSWORD
 from tests.support.api_tokens import create, with_token
 from tests.support.event_stream import frame, open_with, until_frame
 from tests.support.fair_clock import fair_now
+from tests.support.images import add_image
+from tests.support.requests import vm_request
 from tests.support.server import LiveServer
 from tests.support.waiting import until
 
@@ -472,3 +475,25 @@ async def test_every_bad_token_is_refused_alike(server: LiveServer, owner_url: s
         assert len(sentences) <= 3, sentences
         right = await http.get("/auth/validate", headers={"Authorization": f"Bearer {good.token}"})
         assert right.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("more", "told", "hidden"),
+    [
+        ({"memory_bytes": 1 << 40}, " in all", "the host has less"),
+        ({"network": "nowhere"}, ". Choose one of: default, user", "no such active network"),
+    ],
+)
+async def test_refusals_tell_a_token_that_reads_no_hosts_nothing_of_them(
+    server: LiveServer, more: dict[str, Any], told: str, hidden: str
+) -> None:
+    add_image(server.data_dir)
+    permissions = [Permission.VM_READ, Permission.VM_CHANGE]
+    async with await with_token(server, server.admin, permissions=permissions) as script:
+        for client, words in ((server.admin, told), (script, hidden)):
+            with pytest.raises(ValidationFailed) as refused:
+                await client.call(vms.CREATE, body=vm_request("new", **more))
+            message = (refused.value.fields or [])[0].message
+            assert message.endswith(words), message
+    (host,) = (await server.admin.call(hosts.LIST)).items
+    assert host.name not in hidden

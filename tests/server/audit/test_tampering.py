@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
+from novacron_core import errors
 from novacron_core.api.audit import AuditResult, ChainQuery
 from novacron_core.rules.audit_chain import FIELDS, GENESIS, link
 from novacron_server.audit import repository
@@ -265,3 +268,21 @@ async def test_verification_in_parts_finds_the_same(log: AuditUnderTest, owner_u
     assert [(check.first, check.last) for check in blue] == [(1, 7), (8, 14), (15, 21), (22, 22)]
     assert [check.bad_seq for check in blue] == [None, None, None, 23]
     assert {check.tenant for check in parts} >= {"red", ""}
+
+
+async def test_position_that_the_server_has_not_given_is_refused(log: AuditUnderTest, monkeypatch: Any) -> None:
+    """It would tell that nothing was wrong, or that something was."""
+    monkeypatch.setattr(repository, "BATCH", 7)
+    audit = Audit(log.database, log.heads, log.signer, part_s=0.0)
+    given = (await audit.verify(ADMINISTRATOR, ChainQuery())).next
+    position, signed = msgspec.json.decode(urlsafe_b64decode(given))
+    for changed in (
+        [position[0], 2**40, *position[2:]],
+        [*position[:2], "00" * 32, position[3]],
+        ["red", *position[1:]],
+    ):
+        for forged in ([changed, signed], changed, [changed, {**signed, "seq": changed[1], "hash": changed[2]}]):
+            after = urlsafe_b64encode(msgspec.json.encode(forged)).decode()
+            with pytest.raises(errors.ValidationFailed, match="is not the `next` of an answer"):
+                await audit.verify(ADMINISTRATOR, ChainQuery(after=after))
+    assert (await audit.verify(ADMINISTRATOR, ChainQuery(after=given))).chains
