@@ -86,8 +86,8 @@ class Audit:
         self._signer = signer
         self._now = now
         self._part_s = part_s
-        self._walks = Turns(2)
-        self._searches = Turns(2)
+        self._walks = Turns(2, within=database.long_reads)
+        self._searches = Turns(2, within=database.long_reads)
 
     @asynccontextmanager
     async def recorded(self, action: str, kind: str, name: str) -> AsyncIterator[list[str]]:

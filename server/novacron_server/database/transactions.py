@@ -22,6 +22,7 @@ from novacron_server.database import faults
 from novacron_server.database.connector import DEDICATED, POOL, Connector
 from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.turns import Turns
+from novacron_server.places import Places
 
 T = TypeVar("T")
 Connection: TypeAlias = AsyncConnection
@@ -80,7 +81,10 @@ class Database:
         self.budget_s = budget_s
         self.server_lock: ServerLock | None = None
         self._abandoned: set[asyncio.Task[Any]] = set()
-        self._searches = Turns(SEARCHES, SEARCHES // 2)
+        at_once = max(1, connections // 2)
+        self.long_reads = Places(at_once, max(1, at_once * 3 // 4))
+        """Of the connections, those that reads may hold whose cost their readers decide: the rest is for everything else."""
+        self._searches = Turns(SEARCHES, SEARCHES // 2, within=self.long_reads)
         self._engine = create_async_engine(
             "postgresql+psycopg://",
             async_creator=self._connector.open,

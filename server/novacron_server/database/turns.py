@@ -15,9 +15,11 @@ from novacron_server.places import Places
 class Turns:
     """A user's reads wait for each other, not everybody for them; and one tenant's never take all places."""
 
-    def __init__(self, at_once: int, of_tenant: int | None = None) -> None:
-        """Of a tenant at most `of_tenant` at once; None: all but one, so that another tenant's finds a place."""
+    def __init__(self, at_once: int, of_tenant: int | None = None, *, within: Places) -> None:
+        """Of a tenant at most `of_tenant` at once; None: all but one, so that another tenant's finds a place. `within` are
+        the places that all such reads of a database share (`Database.long_reads`)."""
         self._places = Places(at_once, of_tenant or max(1, at_once - 1))
+        self._within = within
         self._users: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -29,6 +31,7 @@ class Turns:
                 async with asyncio.timeout(patience_s):
                     await turn.enter_async_context(user)
                     await turn.enter_async_context(self._places.hold(principal.tenant))
+                    await turn.enter_async_context(self._within.hold(principal.tenant))
             except TimeoutError as e:
                 raise errors.RateLimited(refusal, retry_after_s=5) from e
             yield

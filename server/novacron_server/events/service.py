@@ -44,8 +44,8 @@ class Events:
         self._database = database
         self._state = state
         self._now = now
-        self._quick = Turns(_QUICK_AT_ONCE)
-        self._slow = Turns(_SLOW_AT_ONCE)
+        self._quick = Turns(_QUICK_AT_ONCE, within=database.long_reads)
+        self._slow = Turns(_SLOW_AT_ONCE, within=database.long_reads)
 
     async def page(self, principal: Principal, query: EventQuery) -> Page[StoredEvent]:
         """One page, newest first. Raises ValidationFailed naming the parameter, FilterTooSlow, RateLimited while other slow
