@@ -46,6 +46,11 @@ class Volume(Value, frozen=True):
     owner: str | None = None
     created_at: Time | None = None
     seen_at: Time | None = None
+    pinned: bool = False
+    """Whether it stays in its tier, whatever the advice."""
+    dismissed_until: Time | None = None
+    """Until when no advice is given about it."""
+    dismissed_reason: str = ""
 
 
 Size = Annotated[int, Meta(ge=MIB, le=1024 * TIB)]

@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from novacron_core.api.tiering import VolumeHeat
+from novacron_core.api.tiering import StoragePolicy, VolumeHeat
 from novacron_core.rules.tiering.advice import DiskState, TierSpace, evaluate
-from novacron_core.rules.tiering.policy import Policy
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TierName
 from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
@@ -55,7 +54,7 @@ def simulate(volumes: int, days: int) -> dict[str, Outcome]:
     """The same workloads with each way of choosing tiers."""
     made = fleet(volumes, days)
     hot = int(sum(volume.size_bytes for volume in made) * HOT_PART)
-    return {name: replay(made, days, hot, choose) for name, choose in choosers(Policy()).items()}
+    return {name: replay(made, days, hot, choose) for name, choose in choosers(StoragePolicy()).items()}
 
 
 def table(outcomes: dict[str, Outcome]) -> str:
@@ -88,7 +87,7 @@ def _evaluation_ms() -> float:
     took = []
     for _ in range(5):
         began = time.perf_counter()
-        evaluate(disks, spaces, Policy())
+        evaluate(disks, spaces, StoragePolicy())
         took.append((time.perf_counter() - began) * 1000)
     return min(took)
 

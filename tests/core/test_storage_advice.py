@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from novacron_core.api.tiering import StoragePolicy
 from novacron_core.rules.tiering.advice import Advice, DiskState, Evaluation, TierSpace, Why, density, evaluate
 from novacron_core.rules.tiering.heat import DAY_S
-from novacron_core.rules.tiering.policy import Policy
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TIERS, TierName
 
-POLICY = Policy()
+POLICY = StoragePolicy()
 READY = POLICY.evaluations - 1
 """Evaluations before this one, after which a disk that is above the line is advised to move."""
 

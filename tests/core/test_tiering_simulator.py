@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from novacron_core.rules.tiering.policy import Policy
+from novacron_core.api.tiering import StoragePolicy
 from tests.support.tiering import DAY_H, Outcome, choosers, fleet, replay
 
 VOLUMES, DAYS = 120, 28
@@ -15,7 +15,7 @@ VOLUMES, DAYS = 120, 28
 def outcomes() -> dict[str, Outcome]:
     volumes = fleet(VOLUMES, DAYS)
     hot = sum(volume.size_bytes for volume in volumes) // 5
-    return {name: replay(volumes, DAYS, hot, choose) for name, choose in choosers(Policy()).items()}
+    return {name: replay(volumes, DAYS, hot, choose) for name, choose in choosers(StoragePolicy()).items()}
 
 
 def test_advice_serves_nearly_what_one_does_who_knows_the_next_day(outcomes: dict[str, Outcome]) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
+from novacron_core.api.tiering import StoragePolicy
 from novacron_core.rules.tiering import advice, heat
 from novacron_core.rules.tiering.advice import DiskState, TierSpace
-from novacron_core.rules.tiering.policy import Policy
 from novacron_core.values.sizes import GIB, KIB
 from novacron_core.values.tiers import TierName
 
@@ -234,7 +234,7 @@ def replay(volumes: list[Volume], days: int, hot_bytes: int, choose: Chooser) ->
 class Ours:
     """The advice of the product, accepted as it comes."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: StoragePolicy) -> None:
         self.policy = policy
         self.heats: dict[str, heat.Heat] = {}
         self.above: dict[str, int] = {}
@@ -346,7 +346,7 @@ def oracle(place: Placement, hour: int) -> None:
     place.fill_hot(sorted(place.sizes, key=lambda name: (-next_day(name), name)), hour)
 
 
-def choosers(policy: Policy) -> Mapping[str, Chooser]:
+def choosers(policy: StoragePolicy) -> Mapping[str, Chooser]:
     return {
         "ours": Ours(policy),
         "autotier": Autotier(),

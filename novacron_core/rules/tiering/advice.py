@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from novacron_core.rules.tiering.policy import Policy
+from novacron_core.api.tiering import StoragePolicy
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TIERS, TierName
 
@@ -77,7 +77,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     lines: dict[TierName, float]
 
 
-def evaluate(disks: Sequence[DiskState], spaces: Mapping[TierName, TierSpace], policy: Policy) -> Evaluation:
+def evaluate(disks: Sequence[DiskState], spaces: Mapping[TierName, TierSpace], policy: StoragePolicy) -> Evaluation:
     """What should move now. Tiers without a `TierSpace` take part in nothing. The same state gives the same advice."""
     return _Round(disks, spaces, policy).evaluate()
 
@@ -93,7 +93,7 @@ class _Round:
 
     disks: Sequence[DiskState]
     spaces: Mapping[TierName, TierSpace]
-    policy: Policy
+    policy: StoragePolicy
     advice: list[Advice] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
 

@@ -27,6 +27,7 @@ volume_heat = Table(
     moment("accessed_at", null=True),
     *_sums(Double, "reads", "writes", "read_bytes", "written_bytes"),
     *_sums(BigInteger, "active", "sequential"),
+    *_sums(Integer, "above"),
 )
 
 volume_heat_days = Table(

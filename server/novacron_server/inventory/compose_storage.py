@@ -76,6 +76,9 @@ def compose_volume(
         owner=row.owner if row else None,
         created_at=row.created_at if row else None,
         seen_at=seen_at,
+        pinned=row.pinned if row else False,
+        dismissed_until=row.dismissed_until if row else None,
+        dismissed_reason=row.dismissed_reason if row else "",
     )
 
 

@@ -51,7 +51,7 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `format` is the format it was created with; None if an earlier version created it. `size_bytes` is the size that a
     guest sees, and the size to which it is being grown; quotas count it. `moved_at` is when it was moved last, out of the
-    tier `came_from`.
+    tier `came_from`. `pinned` and until `dismissed_until` no advice is given about it.
     """
 
     id: str
@@ -67,6 +67,9 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
     moved_at: datetime | None = None
     came_from: str | None = None
+    pinned: bool = False
+    dismissed_until: datetime | None = None
+    dismissed_reason: str = ""
 
 
 class PoolRow(msgspec.Struct, frozen=True, kw_only=True):

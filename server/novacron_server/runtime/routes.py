@@ -75,7 +75,7 @@ def served(parts: Parts, certificate: Certificate | None = None) -> list[Served]
         *pools_routes.routes(parts.pools, parts.inventory),
         *metrics_routes.routes(parts.metrics, _exporter(parts), _scrape_access(parts.settings)),
         *tiers_routes.routes(parts.inventory),
-        *tiering_routes.routes(parts.heat.service),
+        *tiering_routes.routes(parts.heat.service, parts.heat.advisor, parts.heat.policies),
         *quotas_routes.routes(parts.database),
         *audit_routes.routes(parts.audit.log),
     ]

@@ -14,6 +14,7 @@ import msgspec
 from novacron_core import __version__
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
+from novacron_core.api.tiering import StoragePolicy
 from novacron_core.rules.visibility import SHARED
 from novacron_core.values.sizes import GIB
 from novacron_server.access.askers import Askers
@@ -36,7 +37,6 @@ from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.signal import Signal
 from novacron_server.inventory.state import InventoryState
-from novacron_server.inventory.storage_state import StorageState
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.pipeline import MetricsPipeline
 from novacron_server.metrics.tier_rates import rates_on
@@ -72,9 +72,11 @@ from novacron_server.stream.outage import DatabaseOutage
 from novacron_server.stream.samples import SampleStreamer
 from novacron_server.stream.socket import Stream
 from novacron_server.tasks import cancel_tasks
+from novacron_server.tiering.advisor import Advisor
 from novacron_server.tiering.book import HeatBook
 from novacron_server.tiering.clock import HeatClock
 from novacron_server.tiering.keeper import HeatKeeper
+from novacron_server.tiering.policies import Policies
 from novacron_server.tiering.service import HeatService
 from novacron_server.tiering.shown import ShownHeat
 from novacron_server.vms import repository as vms_repository
@@ -114,6 +116,8 @@ class HeatParts:
     book: HeatBook
     keeper: HeatKeeper
     service: HeatService
+    advisor: Advisor
+    policies: Policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,7 @@ async def _start(parts: Parts) -> None:
         background.add(name, run)
     background.on_stop(parts.heat.keeper.close)
     background.add("heat of volumes", parts.heat.keeper.run)
+    background.add("storage advice", parts.heat.advisor.run)
     if parts.settings.simulated_vms:
         background.add("simulated crashes", SimulatedCrashes(parts.inventory).run)
     if (lock := parts.database.server_lock) is not None:
@@ -292,7 +297,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     metrics = _metrics(settings, database, inventory, latest)
     volumes = Volumes(inventory, operations)
-    heat = _heat(settings, database, state.storage, latest, volumes)
+    heat = _heat(settings, database, group_commit, inventory, latest, volumes)
     samples = SampleStreamer(latest, state, ShownHeat(heat.book))
     audit = build_auditing(settings, database, state, lambda: committed.emit(None))
     return Parts(
@@ -347,11 +352,24 @@ def _gateway(settings: Settings, access: Access) -> WebSocketGateway:
 
 
 def _heat(
-    settings: Settings, database: Database, storage: StorageState, latest: LatestSamples, volumes: Volumes
+    settings: Settings,
+    database: Database,
+    group_commit: GroupCommit,
+    inventory: Inventory,
+    latest: LatestSamples,
+    volumes: Volumes,
 ) -> HeatParts:
+    storage = inventory.state.storage
     book = HeatBook(storage, HeatClock(settings.heat_speed))
     latest.disks_read.listen(book.record)
-    return HeatParts(book, HeatKeeper(database, storage, book), HeatService(database, volumes, book))
+    advisor = Advisor(inventory, book, StoragePolicy())
+    return HeatParts(
+        book=book,
+        keeper=HeatKeeper(database, storage, book),
+        service=HeatService(database, volumes, book),
+        advisor=advisor,
+        policies=Policies(database, group_commit, inventory, advisor),
+    )
 
 
 def _scheduler(settings: Settings, database: Database, audit: Auditing) -> Scheduler:
@@ -438,6 +456,7 @@ async def _load(parts: Parts) -> None:
         await parts.last_facts.load(connection)
         await parts.boot_times.load(connection)
         await parts.heat.keeper.load(connection)
+        await parts.heat.policies.load(connection)
 
     await parts.database.run(rows, read_only=True)
     await parts.leftovers.load()

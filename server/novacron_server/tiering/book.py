@@ -50,7 +50,8 @@ class Day:
 @dataclass(slots=True)
 class KnownHeat:
     """What is known of a volume. `reads`, `writes` and the bytes are sums of what was seen. Of its readings with requests
-    (`active`), `sequential` looked sequential. `attached`: a running VM has it. `days` are those not stored yet, and the
+    (`active`), `sequential` looked sequential. `above`: in how many
+    evaluations running it was above the line of a faster tier. `attached`: a running VM has it. `days` are those not stored yet, and the
     current one."""
 
     host_id: str
@@ -61,6 +62,7 @@ class KnownHeat:
     written_bytes: float = 0.0
     active: int = 0
     sequential: int = 0
+    above: int = 0
     attached: bool = False
     base: DiskCounters | None = None
     run: int = 0

@@ -118,6 +118,7 @@ def _known(row: repository.StoredRow, host_id: str, now: float) -> KnownHeat:
         written_bytes=row.written_bytes,
         active=row.active,
         sequential=row.sequential,
+        above=row.above,
     )
 
 
@@ -144,6 +145,7 @@ def _heat_row(volume_id: str, known: KnownHeat) -> dict[str, Any]:
         "written_bytes": known.written_bytes,
         "active": known.active,
         "sequential": known.sequential,
+        "above": known.above,
     }
 
 

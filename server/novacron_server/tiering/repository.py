@@ -21,7 +21,7 @@ JOIN volumes ON volumes.id = n.volume_id
 ON CONFLICT (volume_id) DO UPDATE SET at = excluded.at, fast = excluded.fast, slow = excluded.slow,
 observed_s = excluded.observed_s, accessed_at = excluded.accessed_at, reads = excluded.reads, writes = excluded.writes,
 read_bytes = excluded.read_bytes, written_bytes = excluded.written_bytes, active = excluded.active,
-sequential = excluded.sequential
+sequential = excluded.sequential, above = excluded.above
 """)
 _WRITE_DAYS = text("""
 INSERT INTO volume_heat_days

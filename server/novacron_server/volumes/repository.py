@@ -66,7 +66,7 @@ async def write_sizes(connection: AsyncConnection, sizes: Mapping[str, int]) -> 
 
 
 async def change(
-    connection: AsyncConnection, volume_id: str, **columns: str | int | datetime | None
+    connection: AsyncConnection, volume_id: str, **columns: str | int | bool | datetime | None
 ) -> VolumeRow | None:
     """Change columns. Returns the new row, None if there is none. Raises Conflict when its pool and name are taken."""
     row = (await connection.execute(update(t).where(t.c.id == volume_id).values(columns).returning(t))).first()

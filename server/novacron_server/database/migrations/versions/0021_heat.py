@@ -23,7 +23,8 @@ CREATE TABLE volume_heat (
     read_bytes double precision NOT NULL DEFAULT 0,
     written_bytes double precision NOT NULL DEFAULT 0,
     active bigint NOT NULL DEFAULT 0,
-    sequential bigint NOT NULL DEFAULT 0
+    sequential bigint NOT NULL DEFAULT 0,
+    above integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 
 CREATE TABLE volume_heat_days (
@@ -52,7 +53,9 @@ CREATE TABLE heat_watches (
     at timestamptz NOT NULL
 );
 
-ALTER TABLE volumes ADD COLUMN IF NOT EXISTS moved_at timestamptz, ADD COLUMN IF NOT EXISTS came_from text;
+ALTER TABLE volumes ADD COLUMN IF NOT EXISTS moved_at timestamptz, ADD COLUMN IF NOT EXISTS came_from text,
+ADD COLUMN IF NOT EXISTS pinned boolean NOT NULL DEFAULT false, ADD COLUMN IF NOT EXISTS dismissed_until timestamptz,
+ADD COLUMN IF NOT EXISTS dismissed_reason text NOT NULL DEFAULT '';
 """
 
 

@@ -1,0 +1,268 @@
+"""What should move between the tiers of each host: the state of the fleet for the pure rules, and their answer for readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from novacron_core.api.tiering import Recommendation, StorageAdvice, StoragePolicy, TierForecast
+from novacron_core.api.volumes import HIDDEN_VM, Volume
+from novacron_core.rules.tiering.advice import Advice, DiskState, TierSpace, density, evaluate
+from novacron_core.rules.tiering.words import advice_text
+from novacron_core.rules.visibility import Principal
+from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
+from novacron_core.values.sizes import GIB, MIB
+from novacron_core.values.tiers import FILE_POOLS, TIERS, TierName
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.subjects import host_word
+from novacron_server.tiering.book import HeatBook
+
+EVERY_S = 3600.0
+"""An evaluation counts how often running each volume was above the line."""
+
+
+@dataclass
+class _HostState:
+    """The disks and tiers of one host, for the rules. `reasons` are why disks cannot move now; the rules are given them
+    with the disks."""
+
+    disks: dict[str, DiskState]
+    volumes: dict[str, Volume]
+    spaces: dict[TierName, TierSpace]
+    notes: list[str]
+
+
+class Advisor:
+    """`policy` is the one in force. `run` is a background task."""
+
+    def __init__(self, inventory: Inventory, book: HeatBook, policy: StoragePolicy) -> None:
+        self._inventory, self._book = inventory, book
+        self.policy = policy
+
+    async def run(self) -> None:
+        """Evaluate every hour until cancelled, so that what is above the line for long is told from a burst."""
+        while True:
+            await asyncio.sleep(max(1.0, EVERY_S / self._book.clock.speed))
+            self.count()
+
+    def count(self) -> None:
+        """Evaluate, and count for each volume how often running it was above the line."""
+        for host_id in self._inventory.state.views:
+            state = self._state(host_id)
+            above = evaluate(list(state.disks.values()), state.spaces, self.policy).above
+            for volume_id in state.disks:
+                known = self._book.volumes[volume_id]
+                if known.above != above.get(volume_id, 0):
+                    known.above = above.get(volume_id, 0)
+                    self._book.changed.add(volume_id)
+
+    def advice(self, principal: Principal, only: Collection[str] = ()) -> StorageAdvice:
+        """What should move now of what the principal sees, and the tiers afterwards. With `only`, a dry run of these."""
+        seen = {volume.id: volume for volume in self._inventory.volumes(principal)}
+        recommendations: list[Recommendation] = []
+        forecasts: list[TierForecast] = []
+        notes: list[str] = []
+        for host_id in self._inventory.state.views:
+            state = self._state(host_id)
+            notes += state.notes
+            found = self._evaluate(state)
+            used = {tier: space.used_bytes for tier, space in state.spaces.items()}
+            for advice, refused in found:
+                if advice.disk in seen and (not only or advice.disk in only):
+                    recommendations.append(self._recommend(advice, refused, state, used, seen))
+            forecasts += self._forecast(host_id, state, used)
+        return StorageAdvice(
+            recommendations=recommendations,
+            tiers=forecasts,
+            notes=sorted(set(notes)),
+            cost_month=self._cost(seen.values()),
+            saves_month=self._savings(recommendations),
+            at=datetime.fromtimestamp(self._book.clock.now(), UTC),
+        )
+
+    # -- for the rules -----------------------------------------------------------------------------------------------
+
+    def _evaluate(self, state: _HostState) -> list[tuple[Advice, str]]:
+        """The advice, and behind it what would be advised if it were not refused, each with why."""
+        disks = list(state.disks.values())
+        given = evaluate(disks, state.spaces, self.policy).advice
+        free = [msgspec.structs.replace(disk, refused="") for disk in disks]
+        wished = evaluate(free, state.spaces, self.policy).advice if any(disk.refused for disk in disks) else []
+        refused = [(each, why) for each in wished if (why := state.disks[each.disk].refused)]
+        return [*((each, "") for each in given), *refused]
+
+    def _state(self, host_id: str) -> _HostState:
+        storage, now = self._inventory.state.storage, self._book.clock.now()
+        spaces, notes = self._spaces(host_id, now)
+        volumes = {
+            volume.id: volume
+            for volume in storage.volumes_on(host_id).values()
+            if not volume.unmanaged and volume.tier in TIERS and volume.id in self._book.volumes
+        }
+        return _HostState({each.id: self._disk(each, now) for each in volumes.values()}, volumes, spaces, notes)
+
+    def _disk(self, volume: Volume, now: float) -> DiskState:
+        known = self._book.volumes[volume.id]
+        heat, rates = self._book.heat(known), self._book.rates(known)
+        row = self._inventory.state.storage.volume_rows.get((volume.host, volume.pool, volume.name))
+        idle_s = heat.at - heat.accessed_at if heat.accessed_at is not None else heat.observed_s
+        moved_at = row.moved_at.timestamp() if row is not None and row.moved_at is not None else None
+        return DiskState(
+            id=volume.id,
+            tier=_tier(volume.tier),
+            size_bytes=max(volume.allocated_bytes, MIB),
+            fast=rates.fast,
+            slow=rates.slow,
+            idle_s=idle_s,
+            observed_s=heat.observed_s,
+            above=known.above,
+            moved_ago_s=now - moved_at if moved_at is not None else float("inf"),
+            came_from=_tier(row.came_from) if row is not None and row.came_from in TIERS else None,
+            refused=self._why_not(volume),
+        )
+
+    def _why_not(self, volume: Volume) -> str:
+        """Why a volume does not move now, whoever asks; empty when it can."""
+        if volume.pinned:
+            return f"{volume.name} is pinned to {volume.tier}"
+        if volume.dismissed_until is not None and volume.dismissed_until > datetime.now(UTC):
+            why = f": {volume.dismissed_reason}" if volume.dismissed_reason else ""
+            return (
+                f"the advice about {volume.name} was dismissed until {volume.dismissed_until:%Y-%m-%d %H:%M} UTC{why}"
+            )
+        state = self._inventory.state
+        vm = state.composed((volume.host, volume.vm)) if volume.vm else None
+        refused = why_not_volume(
+            VolumeAction.MOVE,
+            volume,
+            vm,
+            operation=state.operation_on(volume),
+            vm_operation=state.operation_on(vm) if vm is not None else None,
+        )
+        return refused or ""
+
+    def _spaces(self, host_id: str, now: float) -> tuple[dict[TierName, TierSpace], list[str]]:
+        """The host's tiers that a volume can move between, and notes on the others."""
+        name, notes = host_word(self._inventory.state.views[host_id].name), list[str]()
+        spaces: dict[TierName, TierSpace] = {}
+        disks: dict[object, TierName] = {}
+        for tier in TIERS:
+            capacity = used = 0
+            shared: TierName | None = None
+            own: set[object] = set()
+            for pool in self._inventory.state.storage.pools_on(host_id).values():
+                facts = self._inventory.state.storage.pool_facts(host_id, pool.name)
+                if pool.tier != tier or not pool.active or pool.type not in FILE_POOLS or facts is None:
+                    continue
+                device: object = facts.device if facts.device is not None else pool.id
+                shared = disks.get(device) or shared
+                if device in own or pool.capacity_bytes is None or pool.allocated_bytes is None:
+                    continue
+                own.add(device)
+                capacity, used = capacity + pool.capacity_bytes, used + pool.allocated_bytes
+            if shared is not None:
+                notes.append(f"{tier} and {shared} are on the same disk of {name}: a move between them gains nothing")
+            elif capacity:
+                disks |= dict.fromkeys(own, tier)
+                spaces[tier] = self._space(host_id, tier, capacity, used, now)
+        if len(spaces) == 1 and not notes:
+            notes.append(f"only {next(iter(spaces))} has a pool on {name}: there is nowhere to move to")
+        return spaces, notes
+
+    def _space(self, host_id: str, tier: TierName, capacity: int, used: int, now: float) -> TierSpace:
+        measured = self._book.latencies.percentiles(host_id, tier, now)
+        declared = self.policy.tiers.get(tier)
+        return TierSpace(
+            capacity_bytes=capacity,
+            used_bytes=used,
+            p50_ms=measured[0] if measured else declared.expected_ms if declared else None,
+            p90_ms=measured[1] if measured else None,
+        )
+
+    # -- for readers -------------------------------------------------------------------------------------------------
+
+    def _recommend(
+        self, advice: Advice, refused: str, state: _HostState, used: dict[TierName, int], seen: dict[str, Volume]
+    ) -> Recommendation:
+        """Also moves it in `used`, unless it is refused."""
+        volume, disk = seen[advice.disk], state.disks[advice.disk]
+        source, target = state.spaces[advice.source], state.spaces[advice.target]
+        after = {
+            advice.source: used[advice.source] - advice.size_bytes,
+            advice.target: used[advice.target] + advice.size_bytes,
+        }
+        fills = (
+            used[advice.source] / source.capacity_bytes,
+            after[advice.source] / source.capacity_bytes,
+            used[advice.target] / target.capacity_bytes,
+            after[advice.target] / target.capacity_bytes,
+        )
+        room_for = seen.get(advice.makes_room_for)
+        if not refused:
+            used.update(after)
+        name = room_for.name if room_for else "another volume" if advice.makes_room_for else ""
+        return Recommendation(
+            volume=volume.id,
+            name=volume.name,
+            host=volume.host,
+            vm=volume.vm,
+            source=advice.source,
+            target=advice.target,
+            why=str(advice.why),
+            size_bytes=advice.size_bytes,
+            fast=_digits(advice.fast),
+            slow=_digits(advice.slow),
+            heat=_digits(density(disk)),
+            line=_digits(advice.line),
+            saved_s=round(advice.saved_s, 1),
+            copy_s=round(advice.copy_s, 1),
+            makes_room_for=room_for.id if room_for else HIDDEN_VM if advice.makes_room_for else "",
+            text=advice_text(advice, disk, (source, target), fills, name),
+            refused=refused,
+        )
+
+    def _forecast(self, host_id: str, state: _HostState, used: dict[TierName, int]) -> Iterable[TierForecast]:
+        for tier, space in state.spaces.items():
+            declared = self.policy.tiers.get(tier)
+            measured = space.p90_ms is not None
+            yield TierForecast(
+                host=host_id,
+                tier=tier,
+                capacity_bytes=space.capacity_bytes,
+                used_bytes=space.used_bytes,
+                used_after_bytes=used[tier],
+                p50_ms=_digits(space.p50_ms) if measured and space.p50_ms is not None else None,
+                p90_ms=_digits(space.p90_ms) if space.p90_ms is not None else None,
+                expected_ms=declared.expected_ms if declared else None,
+            )
+
+    def _price(self, tier: str | None) -> float | None:
+        declared = self.policy.tiers.get(_tier(tier)) if tier in TIERS else None
+        return declared.cost_per_gib_month if declared else None
+
+    def _cost(self, volumes: Iterable[Volume]) -> float | None:
+        """What the volumes cost in a month; None when no tier has a price."""
+        priced = [(volume, price) for volume in volumes if (price := self._price(volume.tier)) is not None]
+        return round(sum(volume.allocated_bytes / GIB * price for volume, price in priced), 2) if priced else None
+
+    def _savings(self, recommendations: Iterable[Recommendation]) -> float | None:
+        saved = [
+            each.size_bytes / GIB * (before - after)
+            for each in recommendations
+            if not each.refused
+            and (before := self._price(each.source)) is not None
+            and (after := self._price(each.target)) is not None
+        ]
+        return round(sum(saved), 2) if saved else None
+
+
+def _tier(name: str | None) -> TierName:
+    return next(tier for tier in TIERS if tier == name)
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.3g}")

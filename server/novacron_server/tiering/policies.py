@@ -1,0 +1,127 @@
+"""The storage policy in the database, and what an operator says about single volumes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api.audit import INSTALLATION, AuditResult
+from novacron_core.api.operations import Target
+from novacron_core.api.problem import FieldError
+from novacron_core.api.tiering import PlacementChange, PolicyChange, StoragePolicy
+from novacron_core.api.volumes import Volume
+from novacron_core.rules.tiering.policy import why_not_policy
+from novacron_core.rules.visibility import Principal
+from novacron_server.audit import repository as audit
+from novacron_server.audit.records import Actor, AuditDraft, acting, chain_of
+from novacron_server.database.repository import setting, store_setting
+from novacron_server.database.transactions import Connection, Database
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
+from novacron_server.tiering.advisor import Advisor
+from novacron_server.volumes import repository as volume_rows
+from novacron_server.volumes.row_events import volume_row_event
+
+KEY = "storage.policy"
+
+
+async def _stored(connection: Connection) -> StoragePolicy:
+    """The stored policy; what it lacks, or what is not valid by now, is as it is by default."""
+    stored = await setting(connection, KEY)
+    fields = stored if isinstance(stored, dict) else {}
+    try:
+        return msgspec.convert(fields, StoragePolicy)
+    except msgspec.ValidationError:
+        return StoragePolicy()
+
+
+class Policies:
+    """Changes the policy, pins volumes and dismisses advice. Every change is recorded in the audit log."""
+
+    def __init__(self, database: Database, group_commit: GroupCommit, inventory: Inventory, advisor: Advisor) -> None:
+        self._database, self._group_commit = database, group_commit
+        self._inventory, self._advisor = inventory, advisor
+        self._changing = asyncio.Lock()
+
+    async def load(self, connection: Connection) -> None:
+        """Take over the stored policy."""
+        self._advisor.policy = await _stored(connection)
+
+    async def change(self, body: PolicyChange) -> StoragePolicy:
+        """Raises ValidationFailed naming the fields that do not fit together, DatabaseUnavailable."""
+        given, actor = msgspec.to_builtins(body), acting()
+
+        async def work(connection: Connection) -> StoragePolicy:
+            before = msgspec.to_builtins(await _stored(connection))
+            tiers = {**before["tiers"], **given.get("tiers", {})}
+            after = {**before, **given, "tiers": tiers}
+            policy = msgspec.convert(after, StoragePolicy)
+            if wrong := why_not_policy(policy):
+                fields = [FieldError(field=name, message=message) for name, message in wrong.items()]
+                raise errors.ValidationFailed(
+                    "; ".join(f"{each.field} {each.message}" for each in fields), fields=fields
+                )
+            await store_setting(connection, KEY, after)
+            changed = [
+                f"{name} {_told(before.get(name))} to {_told(after[name])}"
+                for name in after
+                if after[name] != before.get(name)
+            ]
+            await audit.write(
+                connection, [_entry(actor, "storage.policy", INSTALLATION, _POLICY, ", ".join(changed) or "nothing")]
+            )
+            return policy
+
+        async with self._changing:  # what another change has set is not lost
+            self._advisor.policy = policy = await self._database.run(work)
+        return policy
+
+    async def place(self, principal: Principal, volume_id: str, body: PlacementChange) -> Volume:
+        """Raises NotFound, Conflict for an unmanaged volume, ValidationFailed when nothing is asked for."""
+        volume = self._inventory.volume(principal, volume_id)
+        if volume.unmanaged:
+            raise errors.Conflict(f"{volume.name} is unmanaged: it can be viewed, not changed")
+        changes: dict[str, Any] = {} if body.pinned is None else {"pinned": body.pinned}
+        words = [] if body.pinned is None else ["pinned" if body.pinned else "unpinned"]
+        if body.dismiss_s is not None:
+            until = datetime.now(UTC) + timedelta(seconds=body.dismiss_s) if body.dismiss_s else None
+            changes |= {"dismissed_until": until, "dismissed_reason": body.reason if until else ""}
+            words.append(f"advice dismissed until {until:%Y-%m-%d %H:%M} UTC" if until else "advice given again")
+        if not changes:
+            message = "give pinned or dismiss_s"
+            raise errors.ValidationFailed(message, fields=[FieldError(field="pinned", message=message)])
+        actor = acting(principal)
+        note = ", ".join(words) + (f": {body.reason}" if body.reason else "")
+
+        async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
+            row = await volume_rows.get(connection, volume_id)
+            if row is None or row.tenant != volume.tenant:
+                raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
+            row = await volume_rows.change(connection, volume_id, **changes)
+            assert row is not None
+            target = Target(type="volume", id=row.id, name=row.name)
+            entry = _entry(actor, "volume.placement", chain_of(row.tenant), target, note)
+            event = volume_row_event(row, "volume.updated")
+            return None, [msgspec.structs.replace(event, note=note, actor=principal.username, audit=entry)]
+
+        _, seq = await self._group_commit.write_numbered(work)
+        await self._inventory.barrier(seq)
+        return self._inventory.volume(principal, volume_id)
+
+
+_POLICY = Target(type="storage", id="policy", name="storage policy")
+
+
+def _entry(actor: Actor, action: str, chain: str, target: Target, detail: str) -> AuditDraft:
+    return AuditDraft(
+        tenant=chain, action=action, target=target, result=AuditResult.DONE, actor=actor, status=200, detail=detail
+    )
+
+
+def _told(value: object) -> str:
+    return msgspec.json.encode(value).decode() if isinstance(value, dict) else f"{value}"
