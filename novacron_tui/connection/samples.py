@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from novacron_core.api.events import SamplesFrame as Frame
-from novacron_core.api.samples import HostSample, TierSample, VMSample
+from novacron_core.api.samples import HeatSample, HostSample, TierSample, VMSample
 from novacron_core.api.vms import VM, State
 
 HISTORY_LENGTH = 60
@@ -54,6 +54,9 @@ class SampleStore:
         self._tiers: dict[str, tuple[TierSample, datetime]] = {}
         self._held: dict[str, dict[str, _Held]] = {}  # by host, as frames come: hosts may share a UUID
         self._count = 0
+        self.heat: dict[str, HeatSample] = {}
+        """By volume id, as last told: only what changes is told again."""
+        self.heat_version = 0
 
     def apply(self, frame: Frame) -> None:
         """Apply a frame. VMs missing from it keep their last sample, which ages."""
@@ -61,6 +64,9 @@ class SampleStore:
         now = self._now()
         self.times[frame.host] = frame.time
         self.hosts.update(frame.hosts)
+        if frame.heat:
+            self.heat_version += 1
+            self.heat.update(frame.heat)
         self._tiers.update({name: (sample, now) for name, sample in frame.tiers.items()})
         vms = self._held.setdefault(frame.host, {})
         before = len(vms)

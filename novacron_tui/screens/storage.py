@@ -1,8 +1,9 @@
-"""Storage: the tiers side by side, with volumes or pools below and their actions."""
+"""Storage: the tiers side by side, with volumes, pools or advice below and their actions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 from textual import events
@@ -10,11 +11,13 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 
+from novacron_core.api import tiering
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
 from novacron_core.api.samples import TierSample
 from novacron_core.api.tiers import Tier
+from novacron_core.errors import NovaCronError
 from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
@@ -23,12 +26,19 @@ from novacron_tui.pools import tier_bars
 from novacron_tui.pools.detail import of_pool
 from novacron_tui.pools.pane import PoolPane
 from novacron_tui.screens.global_actions import EVERYWHERE, STORAGE, bindings
-from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, ListScreen, filter_action, open_action
+from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
+from novacron_tui.screens.read_screen import ReadScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.tiering import actions as advice_actions
+from novacron_tui.tiering.entries import AdviceEntry
+from novacron_tui.tiering.pane import AdvicePane
+from novacron_tui.tiering.perform import details
+from novacron_tui.tiering.reading import AdviceData
 from novacron_tui.volumes import actions as volume_actions
 from novacron_tui.volumes.detail import of_volume
 from novacron_tui.volumes.entries import VolumeEntry
+from novacron_tui.volumes.heat import history_lines
 from novacron_tui.volumes.pane import VolumePane
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.lines import LinesView
@@ -36,44 +46,70 @@ from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
 SAMPLE_INTERVAL_S = 5.0
+_MARKED = {
+    "volumes": "move, pin, cancel, delete and copy apply to all of them",
+    "advice": "move and pin apply to all of them",
+    "pools": "y copies their ids",
+}
 OPEN = open_action("Show details.")
 SWITCH = Action[Any](
-    "switch", "tab", "pools, volumes", "Switch between volumes and pools.", needs_one=False, group="List",
+    "switch", "tab", "advice, pools", "Go on to the advice, the pools, the volumes.", needs_one=False, group="List",
     run=lambda screen, _: screen.switch(),
 )  # fmt: skip
-FILTER = filter_action("a word, tier:hot, vm:web-*, size>10G, is:free, -not.")
+ADVICE = Action[Any](
+    "advice", "", "advice", "Which volumes should move between tiers, and why.", tiering.ADVICE, needs_one=False,
+    group="List", run=lambda screen, _: screen.show_list("advice"), command="storage advice",
+)  # fmt: skip
+LISTS = ("volumes", "advice", "pools")
+FILTER = filter_action("a word, tier:hot, vm:web-*, heat>10, idle>7d, size>10G, is:free, -not.")
+VOLUME_VERBS = (*volume_actions.VERBS, advice_actions.PIN)
+OF_LIST: dict[str, tuple[Action[Any], ...]] = {
+    "volumes": VOLUME_VERBS,
+    "advice": advice_actions.VERBS,
+    "pools": pool_actions.VERBS,
+}
+"""The actions that each list alone has."""
+OF_MANY = (*volume_actions.OF_MANY, advice_actions.PIN, *advice_actions.OF_MANY)
 
 
-class StorageScreen(ListScreen):
-    """Shows volumes or pools; the keys are those of the shown list."""
+class StorageScreen(ReadScreen):
+    """Shows volumes, advice or pools; the keys are those of the shown list."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        OPEN, SWITCH, FILTER, MARK, SORT, pool_actions.SET_TIER, *volume_actions.VERBS, pool_actions.COPY_ID, MARK_ALL, REVERSE, BACK,
-        *EVERYWHERE,
+        OPEN, SWITCH, FILTER, MARK, SORT, pool_actions.SET_TIER, *VOLUME_VERBS, *advice_actions.VERBS, pool_actions.COPY_ID,
+        ADVICE, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = STORAGE
-    ONE_AT_A_TIME = (*volume_actions.ONE_AT_A_TIME, pool_actions.SET_TIER)
+    ONE_AT_A_TIME = (*volume_actions.ONE_AT_A_TIME, pool_actions.SET_TIER, advice_actions.DISMISS)
     DEFAULT_CSS = """
     StorageScreen #tiers { height: 6; padding: 0 2; border-bottom: solid $rule; }
     """
 
+    data: AdviceData
+
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
+        self.data = AdviceData()
         self.volume_pane, self.pool_pane = VolumePane(session, glyphs), PoolPane(session, glyphs)
+        self.advice_pane = AdvicePane(session, glyphs, self.data)
         self._tiers = LinesView(id="tiers")
-        self._on_pools = False
+        self._shown = LISTS[0]
 
     def body(self) -> Widget:
-        return Vertical(self._tiers, self.volume_pane, self.pool_pane)
+        return Vertical(self._tiers, self.volume_pane, self.advice_pane, self.pool_pane)
 
     def on_mount(self) -> None:
+        super().on_mount()
         self._show_pane()
         self.refresh_body()
 
     @property
-    def pane(self) -> VolumePane | PoolPane:
-        return self.pool_pane if self._on_pools else self.volume_pane
+    def pane(self) -> VolumePane | PoolPane | AdvicePane:
+        return self._panes()[self._shown]
+
+    def _panes(self) -> dict[str, VolumePane | PoolPane | AdvicePane]:
+        return {"volumes": self.volume_pane, "advice": self.advice_pane, "pools": self.pool_pane}
 
     @property
     def volumes(self) -> Table[VolumeEntry]:
@@ -85,14 +121,17 @@ class StorageScreen(ListScreen):
         """The table of pools."""
         return self.pool_pane.table
 
-    def subject(self, action: Action[Any]) -> VolumeEntry | Pool | None:
+    def subject(self, action: Action[Any]) -> VolumeEntry | Pool | AdviceEntry | None:
         """The row, if the action is one on rows of the shown list; of marked ones the first that allows it."""
-        away = volume_actions.VERBS if self._on_pools else pool_actions.VERBS
-        if action in away:
+        if self._list_of(action) not in ("", self._shown):
             return None
-        rows = self.subjects(action) if action in volume_actions.OF_MANY else ()
-        chosen: VolumeEntry | Pool | None = self.first_allowed(action, rows) or self.row
+        rows = self.subjects(action) if action in OF_MANY else ()
+        chosen: VolumeEntry | Pool | AdviceEntry | None = self.first_allowed(action, rows) or self.row
         return chosen
+
+    def _list_of(self, action: Action[Any]) -> str:
+        """The list that alone has an action; empty for one of all."""
+        return next((name for name, actions in OF_LIST.items() if action in actions), "")
 
     def subjects(self, action: Action[Any]) -> Sequence[Any]:
         """The marked rows, or else the one under the cursor."""
@@ -101,23 +140,22 @@ class StorageScreen(ListScreen):
         return self.table.marked() or ([self.row] if self.row is not None else [])
 
     def why_not(self, action: Action[Any]) -> str | None:
-        if self._on_pools and action in volume_actions.VERBS and action.needs_one:
-            return "not available for pools: tab shows the volumes"
-        if not self._on_pools and action in pool_actions.VERBS:
-            return "not available for volumes: tab shows the pools"
+        own = self._list_of(action)
+        if own not in ("", self._shown) and (action.needs_one or own != "volumes"):
+            return f"not available for {self._shown}: tab shows the {own}"
         return super().why_not(action)
 
     def present(self) -> Sequence[Action[Any]]:
-        away = volume_actions.VERBS if self._on_pools else pool_actions.VERBS
-        return [action for action in self.ACTIONS if action not in away]
+        return [action for action in self.ACTIONS if self._list_of(action) in ("", self._shown)]
 
     def restore_from(self, before: Self) -> None:
-        self._on_pools = before._on_pools
-        self.volume_pane.restore_from(before.volume_pane)
-        self.pool_pane.restore_from(before.pool_pane)
+        self._shown = before._shown
+        self.data = self.advice_pane.data = before.data
+        for name, pane in self._panes().items():
+            pane.restore_from(before._panes()[name])  # type: ignore[arg-type]  # the same list of another screen
 
     def crumbs(self) -> Sequence[str]:
-        return [STORAGE.label, "pools"] if self._on_pools else ()
+        return () if self._shown == LISTS[0] else [STORAGE.label, self._shown]
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -126,7 +164,7 @@ class StorageScreen(ListScreen):
         self._draw_tiers()
 
     def wants(self) -> SampleRequest | None:
-        return SampleRequest(targets=[], interval_s=SAMPLE_INTERVAL_S, tiers=True)
+        return SampleRequest(targets=[], interval_s=SAMPLE_INTERVAL_S, tiers=True, heat=True)
 
     def on_resize(self, event: events.Resize) -> None:
         self._draw_tiers()
@@ -145,39 +183,66 @@ class StorageScreen(ListScreen):
         self._tiers.show(tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs))
 
     def list_hint(self) -> Sequence[Piece]:
-        acts = "y copies their ids" if self._on_pools else "move, cancel, delete and copy apply to all of them"
-        if marked := self.marked_hint(acts):
+        if marked := self.marked_hint(_MARKED[self._shown]):
             return marked
+        if self._shown == "advice" and self.data.error and self.data.loaded:
+            return [Piece(f"{self.glyphs.bad} {self.data.error}", "bad"), Piece("  what is shown may be old", "quiet")]
         if hint := self.pane.hint():
             return hint
-        store = self.session.store
-        counts = counted(len(store.volumes), "volume"), counted(len(store.pools), "pool")
-        here, there = reversed(counts) if self._on_pools else counts
-        return [Piece(f"{here} {self.glyphs.dot} tab: {there}", "quiet")]
+        counts = {
+            "volumes": counted(len(self.session.store.volumes), "volume"),
+            "advice": f"{counted(self.data.ready, 'move')} advised" if self.data.loaded else "advice",
+            "pools": counted(len(self.session.store.pools), "pool"),
+        }
+        there = counts[self._next]
+        tone = "accent" if self._next == "advice" and self.data.ready else "quiet"
+        return [Piece(f"{counts[self._shown]} {self.glyphs.dot} tab: ", "quiet"), Piece(there, tone)]
 
     # -- what the actions run --------------------------------------------------------------------------------------
 
+    @property
+    def _next(self) -> str:
+        """The list that follows."""
+        return LISTS[(LISTS.index(self._shown) + 1) % len(LISTS)]
+
     def switch(self) -> None:
-        """Show the other list; each keeps its filter."""
-        self._on_pools = not self._on_pools
+        """Show the next list; each keeps its filter."""
+        self.show_list(self._next)
+
+    def show_list(self, name: str) -> None:
+        """Show one of LISTS."""
+        self._shown = name
         self._show_pane()
         self.refresh_body()
 
     def _show_pane(self) -> None:
-        self.volume_pane.display, self.pool_pane.display = not self._on_pools, self._on_pools
+        for name, pane in self._panes().items():
+            pane.display = name == self._shown
         self.pane.focus_list()
 
     def go_back(self) -> None:
         """Clear the filter; then go back to the volumes; then leave."""
-        if self._on_pools and not self.filter.text and not self.pool_pane.table.marks:
+        if self._shown != LISTS[0] and not self.filter.text and not self.pane.table.marks:
             self.clear_message()
-            self.switch()
+            self.show_list(LISTS[0])
         else:
             super().go_back()
+
+    async def _show_volume(self, detail: Detail, row: VolumeEntry) -> None:
+        """Show the details of a volume, and then its heat over time, if the server knows it."""
+        await self.app.push_screen(detail)
+        if row.volume.unmanaged or not self.session.may(tiering.OF_VOLUME):
+            return
+        with suppress(NovaCronError):
+            history = await self.session.client.call(tiering.OF_VOLUME, volume_id=row.id)
+            detail.add(history_lines(history, plain=self.glyphs.ascii))
 
     def open_row(self) -> None:
         row, name = self.row, self.session.store.host_name
         if isinstance(row, VolumeEntry):
-            self.app.push_screen(Detail(one_line(row.volume.name), of_volume(row, self.glyphs, name)))
+            detail = Detail(one_line(row.volume.name), of_volume(row, self.glyphs, name, self.session.now))
+            self.run_worker(self._show_volume(detail, row))
+        elif isinstance(row, AdviceEntry):
+            self.app.push_screen(Detail(f"Move {one_line(row.advice.name)}", details(row)))
         elif isinstance(row, Pool):
             self.app.push_screen(Detail(one_line(row.name), of_pool(row, name)))

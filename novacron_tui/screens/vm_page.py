@@ -213,7 +213,9 @@ class VMPageScreen(VMScreen):
                 return self.refresh_frame()
             self.app.push_screen(Detail(f"{row.target}: {row.what}", detail_lines(row, self.session.now)))
         elif isinstance(row, DiskEntry) and row.volume is not None:
-            self.app.push_screen(Detail(one_line(row.volume.volume.name), of_volume(row.volume, self.glyphs, name)))
+            self.app.push_screen(
+                Detail(one_line(row.volume.volume.name), of_volume(row.volume, self.glyphs, name, self.session.now))
+            )
         elif row is not None:
             title, rows = disk_rows(row) if isinstance(row, DiskEntry) else nic_rows(row)
             self.app.push_screen(Detail(one_line(title), labelled((label, one_line(text)) for label, text in rows)))

@@ -56,6 +56,8 @@ class Glyphs:
     bad: str = "▲"
     arrow: str = "›"
     work: str = "◔"
+    heat: str = "·▁▃▅▇"
+    """From idle to hottest."""
 
     def cell(self, words: str, tone: str = "plain") -> tuple[tuple[str, str], ...]:
         """The words as a table cell; a quiet dash for none."""
@@ -95,6 +97,7 @@ PLAIN = Glyphs(
     bad="!",
     arrow=">",
     work="o",
+    heat=" .:+#",
 )
 
 TIER_TONES = {"hot": "warn", "warm": "plain", "cold": "accent"}

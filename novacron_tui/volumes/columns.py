@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
-from novacron_core.values.ages import age_text
+from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIER_ORDER
 from novacron_tui.terminal.glyphs import TIER_TONES, Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.entries import VolumeEntry
+from novacron_tui.volumes.heat import heat_cell, last_access
 from novacron_tui.widgets.cells import Cell, Column
 
 _DOING = {
@@ -23,8 +25,10 @@ _DOING = {
 }
 
 
-def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[VolumeEntry]]:
-    """The columns: name, tier, sizes, user, location and running operation."""
+def columns(
+    glyphs: Glyphs, host_name: Callable[[str], str], now: Callable[[], datetime], *, many_hosts: bool
+) -> list[Column[VolumeEntry]]:
+    """The columns: name, tier, heat, sizes, user, location and running operation."""
 
     text = glyphs.cell
 
@@ -41,6 +45,12 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
         part = f" {volume.role}" if volume.role and volume.role != "disk" else ""
         return ((one_line(entry.vm.name if entry.vm else "another user's VM"), "plain"), (part, "quiet"))
 
+    def heat(entry: VolumeEntry) -> float | None:
+        return entry.heat.per_gib(entry.volume.allocated_bytes) if entry.heat else None
+
+    def idle(entry: VolumeEntry) -> float | None:
+        return age_s(entry.heat.accessed_at, now()) if entry.heat else None
+
     def host(entry: VolumeEntry) -> str:
         return host_name(entry.volume.host)
 
@@ -48,8 +58,12 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
         Column("name", "NAME", 16, lambda e: _name(e), lambda e: e.volume.name, stretch=3, widest=44,
                wish=21),
         Column("tier", "TIER", 5, tier, lambda e: TIER_ORDER.get(e.volume.tier) if e.volume.tier else None),
+        Column("heat", "OPS/S", 8, lambda e: heat_cell(e.heat, e.volume, glyphs), heat, right=True, rank=1,
+               largest_first=True),
+        Column("last", "LAST USE", 8, lambda e: text(last_access(e.heat, now()), "quiet"), idle, right=True, rank=5,
+               largest_first=True),
         Column("size", "SIZE", 9, lambda e: text(size_text(e.volume.size_bytes)), lambda e: e.volume.size_bytes,
-               right=True, rank=1, largest_first=True),
+               right=True, rank=2, largest_first=True),
         Column("used", "ON DISK", 9, lambda e: text(size_text(e.volume.allocated_bytes)),
                lambda e: e.volume.allocated_bytes, right=True, rank=4, largest_first=True),
         Column("format", "FORMAT", 6, lambda e: text(e.volume.format, "quiet"), lambda e: e.volume.format, rank=5),
@@ -64,8 +78,15 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
 
 
 def _name(entry: VolumeEntry) -> Cell:
-    marks = (" overlay" if entry.volume.backing_file else "") + (
-        " unmanaged" if entry.volume.unmanaged and entry.volume.vm else ""
+    volume = entry.volume
+    marks = "".join(
+        f" {word}"
+        for word, is_so in (
+            ("overlay", volume.backing_file),
+            ("pinned", volume.pinned),
+            ("unmanaged", volume.unmanaged and volume.vm),
+        )
+        if is_so
     )
     return ((one_line(entry.volume.name), "strong"), (marks, "quiet")) if marks else (
         (one_line(entry.volume.name), "strong"),

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
+from novacron_core.api.volumes import Volume
+from novacron_core.values.ages import moment_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.columns import doing
 from novacron_tui.volumes.entries import VolumeEntry
+from novacron_tui.volumes.heat import heat_words
 from novacron_tui.widgets.detail import Lines, labelled
 
 
-def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
+def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str], now: datetime) -> Lines:
     """All known properties."""
     volume = entry.volume
     used_by = entry.vm.name if entry.vm else "a VM you cannot see" if volume.vm else "nothing"
     rows = [
         ("tier", volume.tier or glyphs.no),
+        ("heat", heat_words(entry.heat, now)),
+        ("stays", f"pinned to {volume.tier}" if volume.pinned else ""),
+        ("advice", _dismissed(volume, now)),
         ("size", f"{size_text(volume.size_bytes)}, {size_text(volume.allocated_bytes)} on disk"),
         ("format", volume.format),
         ("used by", f"{used_by}{f' as {volume.role}' if volume.role else ''}"),
@@ -30,3 +37,10 @@ def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str
         ("id", volume.id),
     ]
     return labelled((label, one_line(text)) for label, text in rows)
+
+
+def _dismissed(volume: Volume, now: datetime) -> str:
+    if volume.dismissed_until is None or volume.dismissed_until <= now:
+        return ""
+    why = f": {volume.dismissed_reason}" if volume.dismissed_reason else ""
+    return f"dismissed until {moment_text(volume.dismissed_until)}{why}"

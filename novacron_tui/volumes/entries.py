@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from novacron_core.api.operations import Operation
+from novacron_core.api.samples import HeatSample
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.operation_words import noun
@@ -14,11 +15,12 @@ from novacron_tui.connection.store import Store
 
 @dataclass(frozen=True, slots=True)
 class VolumeEntry:
-    """One row of the list. `operation` runs on the volume."""
+    """One row of the list. `operation` runs on the volume. `heat` is None where it is not known."""
 
     volume: Volume
     vm: VM | None
     operation: Operation | None
+    heat: HeatSample | None = None
 
     @property
     def id(self) -> str:
@@ -38,7 +40,7 @@ def entries(store: Store) -> list[VolumeEntry]:
 def entry_of(store: Store, volume: Volume) -> VolumeEntry:
     """A volume with its VM and operation."""
     vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
-    return VolumeEntry(volume, vm, store.operation_on(volume))
+    return VolumeEntry(volume, vm, store.operation_on(volume), store.samples.heat.get(volume.id))
 
 
 def why_not_cancel(entry: VolumeEntry, _store: Store) -> str | None:

@@ -13,5 +13,5 @@ from novacron_tui.volumes.entries import VolumeEntry
 def volume_filter(text: str, store: Store) -> Callable[[VolumeEntry], bool]:
     hosts = {host.id: host.name for host in store.hosts.values()}
     vms = {vm.id: vm.name for vm in store.vms.values()}
-    test = compile_filter(text, volume_fields(hosts, vms))
+    test = compile_filter(text, volume_fields(hosts, vms, lambda volume: store.samples.heat.get(volume.id), store.now))
     return lambda entry: test(entry.volume)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState
@@ -18,16 +18,16 @@ from novacron_tui.widgets.text_bar import Piece
 
 class VolumePane(ListPane[VolumeEntry]):
     NOUN = "volume"
-    EXAMPLE = "name, or tier:hot size>10G is:free -test"
+    EXAMPLE = "name, or tier:hot heat>10 idle>7d size>10G is:free -test"
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         store = session.store
         self._session, self._glyphs = session, glyphs
-        shown = columns(glyphs, store.host_name, many_hosts=len(store.hosts) > 1)
+        shown = columns(glyphs, store.host_name, store.now, many_hosts=len(store.hosts) > 1)
         super().__init__(Table(shown, lambda entry: entry.id, signs=glyphs.table_signs, id="volumes"))
 
-    def version(self) -> int:
-        return self._session.store.version
+    def version(self) -> Hashable:
+        return self._session.store.version, self._session.store.samples.heat_version
 
     def rows(self) -> Sequence[VolumeEntry]:
         return entries(self._session.store)

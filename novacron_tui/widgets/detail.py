@@ -48,3 +48,8 @@ class Detail(ModalScreen[None]):
         with box:
             for line in self._lines:
                 yield Static(content(line))
+
+    def add(self, lines: Lines) -> None:
+        """Show more lines below, if it is still open."""
+        if self.is_mounted:
+            self.query_one(VerticalScroll).mount(*(Static(content(line)) for line in lines))

@@ -39,9 +39,9 @@ async def test_tiers_stand_side_by_side_with_what_is_free_promised_and_done() ->
 
 def test_what_is_odd_about_a_volume_stands_in_its_details() -> None:
     odd = volume("scratch", 6, note="its backing file /srv/base.qcow2 is missing: without it, it cannot be read")
-    shown = str(of_volume(VolumeEntry(odd, None, None), FINE, str))
+    shown = str(of_volume(VolumeEntry(odd, None, None), FINE, str, NOW))
     assert "its backing file /srv/base.qcow2 is missing" in shown
-    assert "note" not in str(of_volume(VolumeEntry(volume("scratch", 6), None, None), FINE, str))
+    assert "note" not in str(of_volume(VolumeEntry(volume("scratch", 6), None, None), FINE, str, NOW))
 
 
 def test_nothing_that_the_tiers_say_is_cut_at_120_columns() -> None:
@@ -71,7 +71,7 @@ async def test_rates_come_with_the_samples_and_go_when_those_are_old() -> None:
         await reach(pilot, app)
         await until(pilot, lambda: "r 12.5M/s" in text(app).split("NAME")[0])
         assert app.session is not None
-        assert app.session.wanted == SampleRequest(targets=[], interval_s=5.0, tiers=True)
+        assert app.session.wanted == SampleRequest(targets=[], interval_s=5.0, tiers=True, heat=True)
         clock.pass_s(31)
         here(app).refresh_body()
         await until(pilot, lambda: "/s" not in text(app).split("NAME")[0], "no value rather than an old one")
@@ -107,7 +107,7 @@ async def test_a_viewer_and_a_lost_line_change_nothing() -> None:
         await reach(pilot, app, "scratch")
         await pilot.press("m")
         await until(pilot, lambda: "viewer" in line_text(app, "status"))
-        await pilot.press("tab")
+        await pilot.press("tab", "tab")
         await until(pilot, lambda: "VOLUMES" in text(app))
         assert "PATH" not in text(app), "where pools are on a host is for administrators"
         await pilot.press("tab")
@@ -127,7 +127,7 @@ async def test_filter_sort_and_cursor_stay_while_data_moves() -> None:
         screen = await reach(pilot, app)
         await pilot.press("/", *"tier:hot is:", "f")
         await until(pilot, lambda: not screen.volumes.rows or "hot" in screen.filter.text)
-        await pilot.press("escape", "o", "o")
+        await pilot.press("escape", "o", "o", "o", "o")
         await until(pilot, lambda: screen.volumes.sort_key == "size")
         assert names(screen)[0] == "build-cache", "numbers are sorted from the largest"
         await pilot.press("/", *"vm:web", "enter")
@@ -170,10 +170,12 @@ async def test_hostile_names_stay_text() -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 45)], ids=["80x24", "140x45"])
-@pytest.mark.parametrize("what", ["volumes", "pools", "move", "create", "volume", "empty", "upload"])
+@pytest.mark.parametrize(
+    "what", ["volumes", "advice", "follow", "pools", "move", "create", "volume", "empty", "upload"]
+)
 def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
     keys = {
-        "volumes": ["down", "down"], "pools": ["tab"], "move": ["end", "m"], "create": ["c"], "volume": ["end", "enter"],
+        "volumes": ["down", "down"], "pools": ["tab", "tab"], "advice": ["tab"], "follow": ["tab", "*", "m"], "move": ["end", "m"], "create": ["c"], "volume": ["home", "enter"],
         "empty": [], "upload": ["i"],
     }[what]  # fmt: skip
     stream = storage(volumes=[], vms=[]) if what == "empty" else storage()
@@ -185,7 +187,9 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
         for key in keys:
             await pilot.press(key)
             await pilot.pause()
-        if what in ("move", "create", "volume", "upload"):
+        if what == "volume":
+            await until(pilot, lambda: "1,204,311 reads" in text(app))
+        if what in ("follow", "move", "create", "volume", "upload"):
             await until(pilot, lambda: not isinstance(app.screen, StorageScreen))
 
     assert snap_compare(app, terminal_size=size, run_before=before)

@@ -165,7 +165,7 @@ async def test_pools_are_given_to_tiers_but_not_our_own() -> None:
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
-        await pilot.press("tab")
+        await pilot.press("tab", "tab")
         await until(pilot, lambda: screen.pools.has_focus)
         assert "netfs" in text(app)
         await pilot.press("m", "enter", "up", "enter", "ctrl+s")

@@ -38,7 +38,9 @@ async def test_marked_volumes_are_moved_together() -> None:
         await mark(pilot, screen, free[:2])
         await until(
             pilot,
-            lambda: "2 volumes marked: move, cancel, delete and copy apply to all of them" in line_text(app, "status"),
+            lambda: (
+                "2 volumes marked: move, pin, cancel, delete and copy apply to all of them" in line_text(app, "status")
+            ),
         )
         await pilot.press("+")
         await until(pilot, lambda: "grow works on one volume: 2 are marked" in line_text(app, "status"))

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
+from novacron_core.api.samples import HeatSample
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.filters.language import FilterField
 
 
-def volume_fields(host_names: Mapping[str, str], vm_names: Mapping[str, str]) -> dict[str, FilterField[Volume]]:
-    """The filter fields of a volume. The mappings give names by id; a filter may use either."""
+def volume_fields(
+    host_names: Mapping[str, str],
+    vm_names: Mapping[str, str],
+    heat_of: Callable[[Volume], HeatSample | None] = lambda _: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> dict[str, FilterField[Volume]]:
+    """The filter fields of a volume. The mappings give names by id; a filter may use either. `heat` is in operations per
+    second, the lower of the averages of a day and a week; `idle` how long no operation was seen."""
+
+    def heat(volume: Volume) -> float | None:
+        sample = heat_of(volume)
+        return None if sample is None else min(sample.fast, sample.slow)
+
+    def idle(volume: Volume) -> float | None:
+        sample = heat_of(volume)
+        return None if sample is None or sample.accessed_at is None else (now() - sample.accessed_at).total_seconds()
+
     return {
         "name": FilterField(lambda volume: volume.name),
         "tier": FilterField(lambda volume: volume.tier),
@@ -21,6 +38,8 @@ def volume_fields(host_names: Mapping[str, str], vm_names: Mapping[str, str]) ->
         "id": FilterField(lambda volume: volume.id),
         "size": FilterField(lambda volume: volume.size_bytes, "size"),
         "used": FilterField(lambda volume: volume.allocated_bytes, "size"),
+        "heat": FilterField(heat, "number"),
+        "idle": FilterField(idle, "age"),
         "is": FilterField(_volume_marks, "texts"),
     }
 
@@ -32,5 +51,6 @@ def _volume_marks(volume: Volume) -> list[str]:
         "busy": volume.operation_id is not None,
         "overlay": bool(volume.backing_file),
         "simulated": volume.simulated,
+        "pinned": volume.pinned,
     }
     return [name for name, is_set in marks.items() if is_set]

@@ -1,4 +1,5 @@
-"""A small fixed storage for the console's tests: three tiers, four pools, seven volumes, one of them on its way."""
+"""A small fixed storage for the console's tests: three tiers, four pools, seven volumes, one of them on its way, and what
+the server advises."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from novacron_core.api.base import Page
 from novacron_core.api.events import InventoryFrame, SamplesFrame
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.pools import Pool
-from novacron_core.api.samples import TierSample
+from novacron_core.api.samples import HeatSample, TierSample
+from novacron_core.api.tiering import HeatHistory, Recommendation, StorageAdvice, TierForecast, VolumeHeat
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
 from novacron_core.values.sizes import GIB, MIB, TIB
@@ -132,7 +134,61 @@ def stored(**changes: Any) -> InventoryFrame:
 
 
 def storage(**changes: Any) -> Stream:
-    return Stream(live(), stored(**changes), tier_samples(changes.get("tiers", TIERS)))
+    return Stream(live(), stored(**changes), tier_samples(changes.get("tiers", TIERS)), heat_samples())
+
+
+def heat_samples() -> SamplesFrame:
+    """Of all volumes that have one: two in use, one that cools, one that nobody used for 40 days, and one never used."""
+    now = NOW - timedelta(minutes=4)
+    heat = {
+        "vol-1": HeatSample(fast=3.4, slow=2.1, accessed_at=now),
+        "vol-2": HeatSample(fast=0.4, slow=1.9, accessed_at=NOW - timedelta(hours=9)),
+        "vol-3": HeatSample(fast=640.0, slow=590.0, accessed_at=now),
+        "vol-4": HeatSample(fast=0.0, slow=0.0, accessed_at=NOW - timedelta(days=40)),
+        "vol-5": HeatSample(fast=1240.0, slow=980.0, accessed_at=now),
+        "vol-6": HeatSample(),
+    }
+    return SamplesFrame(time=NOW, host=HOST_ID, heat=heat)
+
+
+def recommendations() -> list[Recommendation]:
+    """One that makes room, the one that needs it, and one that is refused."""
+    cold = Recommendation(
+        volume="vol-2", name="web-02-5e6f7a8b.qcow2", host=HOST_ID, vm=vm_id(2), source="hot", target="warm", why="space",
+        size_bytes=3 * GIB, fast=0.4, slow=1.9, heat=0.13, line=5.1, saved_s=-9000, copy_s=51, makes_room_for="vol-5",
+        text="makes room for build-cache, which is hotter: this one has 0.4 operations/s; hot answers in 0.8 ms (9 of 10 "
+        "within 1.5 ms), warm in 6 ms (9 of 10 within 9.1 ms); copies 3 GiB in about 51s; hot 39% to 38%; warm 85% to 86%",
+    )  # fmt: skip
+    hot = Recommendation(
+        volume="vol-5", name="build-cache", host=HOST_ID, vm=vm_id(5), source="warm", target="hot", why="hot",
+        size_bytes=90 * GIB, fast=1240, slow=980, heat=10.9, line=5.1, saved_s=3_000_000, copy_s=1536,
+        text="980 operations/s over a day and a week: 11 per GiB, and hot takes from 5.1; warm answers in 6 ms (9 of 10 "
+        "within 9.1 ms), hot in 0.8 ms (9 of 10 within 1.5 ms); copies 90 GiB in about 25m; warm 86% to 83%; hot 38% to 47%",
+    )  # fmt: skip
+    busy = Recommendation(
+        volume="vol-3", name="db-01-data", host=HOST_ID, vm=vm_id(3), source="warm", target="hot", why="hot",
+        size_bytes=41 * GIB, fast=640, slow=590, heat=14.4, line=5.1, saved_s=1_800_000, copy_s=700,
+        text="590 operations/s over a day and a week: 14 per GiB, and hot takes from 5.1",
+        refused="db-01-data is busy: moving a disk (by ada)",
+    )  # fmt: skip
+    return [cold, hot, busy]
+
+
+def advice(only: str = "") -> StorageAdvice:
+    """The advice, or a dry run of the moves of some volumes."""
+    chosen = [each for each in recommendations() if not only or each.volume in only.split(",")]
+    moved = {"hot": 0, "warm": 0}
+    for each in chosen:
+        if not each.refused:
+            moved[each.source] -= each.size_bytes
+            moved[each.target] += each.size_bytes
+    sizes = {"hot": (400 * GIB, TIB), "warm": (3500 * GIB, 4 * TIB)}
+    tiers = [
+        TierForecast(host=HOST_ID, tier=name, capacity_bytes=size, used_bytes=used, used_after_bytes=used + moved[name],
+                     p50_ms=0.8 if name == "hot" else 6.0, p90_ms=1.5 if name == "hot" else 9.1)
+        for name, (used, size) in sizes.items()
+    ]  # fmt: skip
+    return StorageAdvice(recommendations=chosen, tiers=tiers, at=NOW)
 
 
 def tier_samples(tiers: list[Tier]) -> SamplesFrame:
@@ -150,7 +206,27 @@ def tier_samples(tiers: list[Tier]) -> SamplesFrame:
     return SamplesFrame(time=NOW, host=HOST_ID, tiers=rates)
 
 
+def history() -> HeatHistory:
+    """A volume that works by day, more every week."""
+    now = VolumeHeat(
+        id="vol-5", name="build-cache", host=HOST_ID, tier="warm", vm=vm_id(5), allocated_bytes=90 * GIB, heat=10.9, fast=1240,
+        slow=980, observed_s=30 * 86_400, as_of=NOW, accessed_at=NOW, reads=1_204_311, writes=310_442,
+        read_bytes=19 * GIB, written_bytes=4 * GIB, mean_bytes=16_320, sequential=0.04,
+    )  # fmt: skip
+    weighted = [(200 + 5 * at) * (1.0 if at % 6 in (2, 3, 4) else 0.1) for at in range(180)]
+    nothing: list[float | None] = [None] * 180
+    return HeatHistory(
+        now=now, start=NOW - timedelta(days=30), step_s=4 * 3600, operations_s=nothing, weighted_s=[*nothing[:20], *weighted[20:]],
+        bytes_s=nothing, latency_ms=nothing, hours=[900.0 if 8 <= hour < 19 else 60.0 for hour in range(24)],
+    )  # fmt: skip
+
+
 def wire(**routes: Any) -> Wire:
     """Answers what the screen reads beside the stream."""
     page = Page(items=TIERS, total=3, page=1, page_size=100)
-    return Wire(routes={"GET /api/storage/tiers": lambda _: ok(page), **routes})
+    known = {
+        "GET /api/storage/tiers": lambda _: ok(page),
+        "GET /api/storage/volumes/vol-5/heat": lambda _: ok(history()),
+        "GET /api/storage/advice": lambda request: ok(advice(request.url.params.get("volumes", ""))),
+    }
+    return Wire(routes={**known, **routes})

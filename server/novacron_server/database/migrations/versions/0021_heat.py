@@ -11,7 +11,7 @@ revision = "0021"
 down_revision = "0020"
 
 TABLES = """
-CREATE TABLE volume_heat (
+CREATE TABLE IF NOT EXISTS volume_heat (
     volume_id uuid PRIMARY KEY REFERENCES volumes (id) ON DELETE CASCADE,
     at timestamptz NOT NULL,
     fast double precision NOT NULL DEFAULT 0,
@@ -27,7 +27,7 @@ CREATE TABLE volume_heat (
     above integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 
-CREATE TABLE volume_heat_days (
+CREATE TABLE IF NOT EXISTS volume_heat_days (
     volume_id uuid NOT NULL REFERENCES volumes (id) ON DELETE CASCADE,
     day date NOT NULL,
     tier text NOT NULL DEFAULT '',
@@ -38,9 +38,9 @@ CREATE TABLE volume_heat_days (
     observed_s real[] NOT NULL,
     PRIMARY KEY (volume_id, day)
 ) WITH (fillfactor = 60);
-CREATE INDEX volume_heat_days_day_idx ON volume_heat_days (day);
+CREATE INDEX IF NOT EXISTS volume_heat_days_day_idx ON volume_heat_days (day);
 
-CREATE TABLE tier_latencies (
+CREATE TABLE IF NOT EXISTS tier_latencies (
     host_id uuid NOT NULL REFERENCES hosts (id),
     tier text NOT NULL,
     hour timestamptz NOT NULL,
@@ -48,7 +48,7 @@ CREATE TABLE tier_latencies (
     PRIMARY KEY (host_id, tier, hour)
 );
 
-CREATE TABLE heat_watches (
+CREATE TABLE IF NOT EXISTS heat_watches (
     host_id uuid PRIMARY KEY REFERENCES hosts (id),
     at timestamptz NOT NULL
 );
