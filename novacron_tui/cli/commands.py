@@ -13,6 +13,7 @@ from novacron_tui.cli import (
     people_commands,
     storage_commands,
     tenant_commands,
+    tiering_commands,
 )
 from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.args import (
@@ -39,6 +40,7 @@ def mount(app: typer.Typer) -> None:
     for command in (login, logout, events, doctor):
         app.command()(command)
     storage_commands.mount(app, image)
+    tiering_commands.mount(app)
     ownership_commands.mount(app, vm, storage_commands.volume)
     people_commands.mount(app)
     tenant_commands.mount(app)

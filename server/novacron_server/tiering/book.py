@@ -143,7 +143,7 @@ class HeatBook:
     def _watch(self, host_id: str, now: float) -> None:
         """Note that a host is read now. After a gap, what its volumes did meanwhile is not known."""
         before = self.watched.get(host_id)
-        if before is not None and now - before > GAP_S:
+        if before is not None and now - before > GAP_S * self.clock.speed:
             for volume_id, known in self.volumes.items():
                 if known.host_id == host_id and not known.attached:
                     cooled = rules.observed(known.heat, before)

@@ -1,0 +1,80 @@
+"""The commands of storage by heat on a real server: effects and exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.command_line import Run
+
+
+@pytest.fixture
+def volume(signed_in: Run) -> str:
+    for _ in range(100):
+        if all(tier["pools"] for tier in json.loads(signed_in("tier", "ls", "-o", "json").stdout)):
+            done = signed_in("volume", "create", "data", "--size", "8M")
+            assert done.returncode == 0, done.stderr
+            return "data"
+    pytest.fail("the pools were not made")
+
+
+def test_heat_advice_and_policy_of_a_quiet_server(signed_in: Run, volume: str) -> None:
+    assert signed_in("storage", "heat").returncode == 0
+    advice = signed_in("storage", "advice")
+    assert (advice.returncode, advice.stdout.startswith("Nothing should move now.")) == (0, True)
+    found = json.loads(signed_in("storage", "advice", "-o", "json").stdout)
+    assert found["recommendations"] == []
+    for words in (("--all",), ("--all", "--yes")):
+        done = signed_in("storage", "follow", *words)
+        assert (done.returncode, done.stdout) == (0, "Nothing should move now.\n")
+    wrong: tuple[tuple[str, ...], ...] = ((), (volume, "--all"))
+    for names in wrong:
+        done = signed_in("storage", "follow", *names)
+        assert (done.returncode, "name volumes, or give --all" in done.stderr) == (2, True), done.stderr
+    done = signed_in("storage", "follow", volume)
+    assert (done.returncode, "there is no advice about data" in done.stderr) == (1, True)
+
+
+def test_volume_is_pinned_and_its_advice_dismissed(signed_in: Run, volume: str) -> None:
+    def now() -> dict[str, object]:
+        found: list[dict[str, object]] = json.loads(signed_in("volume", "ls", "-o", "json").stdout)
+        return found[0]
+
+    assert signed_in("storage", "pin", volume).stdout == "data: pinned to its tier\n"
+    assert now()["pinned"] is True
+    assert signed_in("storage", "unpin", volume).stdout == "data: may move again\n"
+    assert (
+        signed_in("storage", "dismiss", volume, "--for", "2d", "--reason", "moves out").stdout
+        == "data: no advice for 2d\n"
+    )
+    assert (now()["pinned"], now()["dismissed_reason"]) == (False, "moves out")
+    assert signed_in("storage", "dismiss", volume, "--for", "0").stdout == "data: advice is given again\n"
+    assert now()["dismissed_until"] is None
+    done = signed_in("storage", "dismiss", volume, "--for", "soon")
+    assert (done.returncode, "--for:" in done.stderr) == (2, True), done.stderr
+    assert signed_in("storage", "pin", "nothing").returncode == 1
+
+
+def test_policy_is_shown_and_set(signed_in: Run) -> None:
+    shown = signed_in("storage", "policy", "show").stdout
+    assert "idle_warm_s" in shown and "7d" in shown and "60 MiB/s" in shown
+    done = signed_in("storage", "policy", "set", "floor=0.1", "cooldown_s=12h", "copy_bytes_s=100M", "hot.cost=2.5", "hot.latency=0.8", "-o", "json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    policy = json.loads(done.stdout)
+    assert (policy["floor"], policy["cooldown_s"], policy["copy_bytes_s"]) == (0.1, 43_200, 100 << 20)
+    assert policy["tiers"]["hot"] == {"cost_per_gib_month": 2.5, "expected_ms": 0.8, "redundancy": ""}
+    signed_in("storage", "policy", "set", "hot.redundancy=mirror")
+    policy = json.loads(signed_in("storage", "policy", "show", "-o", "json").stdout)
+    assert policy["tiers"]["hot"] == {"cost_per_gib_month": 2.5, "expected_ms": 0.8, "redundancy": "mirror"}
+    for words, says in (
+        ("floor", "floor: give NAME=VALUE"),
+        ("colour=red", "colour: the settings are observe_s, evaluations"),
+        ("hot.colour=red", "hot.colour: a tier's settings are hot.cost, hot.latency, hot.redundancy"),
+        ("high_mark=7", "high_mark:"),
+        ("floor=much", "floor: 'much' is not a value"),
+    ):
+        done = signed_in("storage", "policy", "set", words)
+        assert (done.returncode, says in done.stderr) == (2, True), (words, done.stderr)
+    done = signed_in("storage", "policy", "set", "low_mark=0.9")
+    assert (done.returncode, "must be at most the high mark" in done.stderr) == (1, True)
