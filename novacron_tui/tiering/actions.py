@@ -36,15 +36,15 @@ FOLLOW = Action[AdviceEntry](
     why_not_move, Danger.LOSES_WORK, group=_GROUP, run=_follow, command="storage follow {names}",
 )
 DISMISS = Action[AdviceEntry](
-    "dismiss", "x", "dismiss", "Give no advice about the volume for a time, with a reason.", tiering.PLACE, why_not_place,
+    "dismiss", "N", "dismiss", "Give no advice about the volume for a time, with a reason.", tiering.PLACE, why_not_place,
     Danger.REVERSIBLE, group=_GROUP, opens=True, run=perform.dismiss, command="storage dismiss {names} --for 30d",
 )
 PIN = VolumeVerb(
-    "pin", "p", "pin", "Keep the volume in its tier whatever the advice, or release it.", tiering.PLACE, _why_not_pin,
+    "pin", "P", "pin", "Keep the volume in its tier whatever the advice, or release it.", tiering.PLACE, _why_not_pin,
     Danger.REVERSIBLE, run=_pin, command="storage pin {names}",
 )
 PIN_ADVISED = Action[AdviceEntry](
-    "pin", "p", "pin", "Keep the volume in its tier whatever the advice.", tiering.PLACE, why_not_place, Danger.REVERSIBLE,
+    "pin", "P", "pin", "Keep the volume in its tier whatever the advice.", tiering.PLACE, why_not_place, Danger.REVERSIBLE,
     group=_GROUP, run=_pin_advised, command="storage pin {names}",
 )
 # fmt: on

@@ -141,7 +141,7 @@ async def test_advice_is_dismissed_for_a_time_with_a_reason() -> None:
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
         await reach_advice(pilot, app, "build-cache")
-        await pilot.press("x")
+        await pilot.press("N")
         await until(pilot, lambda: isinstance(app.screen, Form))
         await react(pilot)
         await pilot.press("ctrl+u", *"2d", "tab", *"moves out", "ctrl+s")
@@ -151,14 +151,14 @@ async def test_advice_is_dismissed_for_a_time_with_a_reason() -> None:
 
 
 @pytest.mark.parametrize(("pinned", "says"), [(False, "pinned to the tier"), (True, "may move again")])
-async def test_p_pins_a_volume_and_releases_a_pinned_one(pinned: bool, says: str) -> None:
+async def test_pin_keeps_a_volume_and_releases_a_pinned_one(pinned: bool, says: str) -> None:
     known = [msgspec.structs.replace(each, pinned=pinned) for each in volumes()]
     server = wire(**{placed("vol-6"): lambda _: ok(known[5])})
     app = console(server, storage(volumes=known))
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app, "scratch")
         assert ("scratch pinned" in text(app)) is pinned
-        await pilot.press("p")
+        await pilot.press("P")
         await until(pilot, lambda: f"scratch: {says}" in line_text(app, "status"))
         assert body(server.asked("PUT", "placement")[0]) == {"pinned": not pinned}
 
@@ -169,7 +169,7 @@ async def test_viewer_reads_advice_and_changes_nothing() -> None:
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
         await reach_advice(pilot, app, "build-cache")
-        for key in ("m", "x", "p"):
+        for key in ("m", "N", "P"):
             await pilot.press(key)
             await until(pilot, lambda: "viewer" in line_text(app, "status"))
             here(app).clear_message()

@@ -87,6 +87,9 @@ async def test_a_key_of_the_other_table_says_which_one_it_is_for() -> None:
         await pilot.press(":", *"tier", "enter")
         await until(pilot, lambda: "not available for volumes: tab shows the pools" in line_text(app, "status"))
         await pilot.press("tab", "plus")
+        await until(pilot, lambda: "not available for advice: tab shows the volumes" in line_text(app, "status"))
+        await react(pilot)
+        await pilot.press("tab", "plus")
         await until(pilot, lambda: "not available for pools: tab shows the volumes" in line_text(app, "status"))
 
 
@@ -101,7 +104,9 @@ MEANINGS = {
     "e": {"edit"},
     "D": {"delete"},
     "n": {"clone"},
-    "m": {"move", "tier"},
+    "m": {"move", "tier", "follow"},
+    "P": {"pin"},
+    "N": {"dismiss"},
     "a": {"attach"},
     "f": {"detach"},
     "plus": {"grow"},

@@ -75,7 +75,7 @@ from novacron_server.tasks import cancel_tasks
 from novacron_server.tiering.advisor import Advisor
 from novacron_server.tiering.book import HeatBook
 from novacron_server.tiering.clock import HeatClock
-from novacron_server.tiering.keeper import HeatKeeper
+from novacron_server.tiering.keeper import EVERY_S, HeatKeeper
 from novacron_server.tiering.policies import Policies
 from novacron_server.tiering.service import HeatService
 from novacron_server.tiering.shown import ShownHeat
@@ -365,7 +365,7 @@ def _heat(
     advisor = Advisor(inventory, book, StoragePolicy())
     return HeatParts(
         book=book,
-        keeper=HeatKeeper(database, storage, book),
+        keeper=HeatKeeper(database, storage, book, every_s=max(1.0, EVERY_S / settings.heat_speed)),
         service=HeatService(database, volumes, book),
         advisor=advisor,
         policies=Policies(database, group_commit, inventory, advisor),

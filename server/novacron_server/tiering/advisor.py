@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,9 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.subjects import host_word
 from novacron_server.tiering.book import HeatBook
 
+SHARE, _CHEAP_S = 20, 0.02
+_HOST = "\0host"
+"""In a note: the host, whose name not every reader is told."""
 EVERY_S = 3600.0
 """An evaluation counts how often running each volume was above the line."""
 
@@ -36,18 +40,28 @@ class _HostState:
     notes: list[str]
 
 
+_Evaluated = tuple[str, _HostState, list[tuple[Advice, str]]]
+"""A host's id, its state, and what is advised, each with why it is refused."""
+
+
 class Advisor:
     """`policy` is the one in force. `run` is a background task."""
 
     def __init__(self, inventory: Inventory, book: HeatBook, policy: StoragePolicy) -> None:
         self._inventory, self._book = inventory, book
         self.policy = policy
+        self._last: tuple[float, StoragePolicy, list[_Evaluated]] | None = None
+        self._evaluating = asyncio.Lock()
 
     async def run(self) -> None:
         """Evaluate every hour until cancelled, so that what is above the line for long is told from a burst."""
         while True:
             await asyncio.sleep(max(1.0, EVERY_S / self._book.clock.speed))
             self.count()
+
+    def forget(self) -> None:
+        """Evaluate anew when somebody asks: an operator has changed what is evaluated."""
+        self._last = None
 
     def count(self) -> None:
         """Evaluate, and count for each volume how often running it was above the line."""
@@ -60,16 +74,15 @@ class Advisor:
                     known.above = above.get(volume_id, 0)
                     self._book.changed.add(volume_id)
 
-    def advice(self, principal: Principal, only: Collection[str] = ()) -> StorageAdvice:
+    async def advice(self, principal: Principal, only: Collection[str] = ()) -> StorageAdvice:
         """What should move now of what the principal sees, and the tiers afterwards. With `only`, a dry run of these."""
+        evaluated = await self._evaluated()
         seen = {volume.id: volume for volume in self._inventory.volumes(principal)}
         recommendations: list[Recommendation] = []
         forecasts: list[TierForecast] = []
         notes: list[str] = []
-        for host_id in self._inventory.state.views:
-            state = self._state(host_id)
-            notes += state.notes
-            found = self._evaluate(state)
+        for host_id, state, found in evaluated:
+            notes += [note.replace(_HOST, host_word(self._inventory.state.views[host_id].name)) for note in state.notes]
             used = {tier: space.used_bytes for tier, space in state.spaces.items()}
             for advice, refused in found:
                 if advice.disk in seen and (not only or advice.disk in only):
@@ -85,6 +98,19 @@ class Advisor:
         )
 
     # -- for the rules -----------------------------------------------------------------------------------------------
+
+    async def _evaluated(self) -> list[_Evaluated]:
+        """What the rules say of each host. An answer that took long is given again for SHARE times as long: however often
+        somebody asks, a small part of the time goes into it."""
+        async with self._evaluating:
+            if self._last is not None and time.monotonic() < self._last[0] and self._last[1] is self.policy:
+                return self._last[2]
+            began = time.monotonic()
+            states = [(host_id, self._state(host_id)) for host_id in self._inventory.state.views]
+            evaluated = await asyncio.to_thread(lambda: [(*each, self._evaluate(each[1])) for each in states])
+            took_s = time.monotonic() - began
+            self._last = (began + took_s * SHARE if took_s > _CHEAP_S else 0.0, self.policy, evaluated)
+            return evaluated
 
     def _evaluate(self, state: _HostState) -> list[tuple[Advice, str]]:
         """The advice, and behind it what would be advised if it were not refused, each with why."""
@@ -147,7 +173,7 @@ class Advisor:
 
     def _spaces(self, host_id: str, now: float) -> tuple[dict[TierName, TierSpace], list[str]]:
         """The host's tiers that a volume can move between, and notes on the others."""
-        name, notes = host_word(self._inventory.state.views[host_id].name), list[str]()
+        notes = list[str]()
         spaces: dict[TierName, TierSpace] = {}
         disks: dict[object, TierName] = {}
         for tier in TIERS:
@@ -165,12 +191,12 @@ class Advisor:
                 own.add(device)
                 capacity, used = capacity + pool.capacity_bytes, used + pool.allocated_bytes
             if shared is not None:
-                notes.append(f"{tier} and {shared} are on the same disk of {name}: a move between them gains nothing")
+                notes.append(f"{tier} and {shared} are on the same disk of {_HOST}: a move between them gains nothing")
             elif capacity:
                 disks |= dict.fromkeys(own, tier)
                 spaces[tier] = self._space(host_id, tier, capacity, used, now)
         if len(spaces) == 1 and not notes:
-            notes.append(f"only {next(iter(spaces))} has a pool on {name}: there is nowhere to move to")
+            notes.append(f"only {next(iter(spaces))} has a pool on {_HOST}: there is nowhere to move to")
         return spaces, notes
 
     def _space(self, host_id: str, tier: TierName, capacity: int, used: int, now: float) -> TierSpace:

@@ -111,6 +111,7 @@ class Policies:
 
         _, seq = await self._group_commit.write_numbered(work)
         await self._inventory.barrier(seq)
+        self._advisor.forget()
         return self._inventory.volume(principal, volume_id)
 
 

@@ -27,7 +27,7 @@ def routes(heat: HeatService, advisor: Advisor, policies: Policies) -> list[Serv
     @serve(api.ADVICE)
     async def advice(call: Call[api.AdviceQuery, Nothing]) -> api.StorageAdvice:
         only = frozenset(filter(None, call.query.volumes.split(",")))
-        return advisor.advice(call.principal, only)
+        return await advisor.advice(call.principal, only)
 
     @serve(api.POLICY)
     async def policy(call: Call[Nothing, Nothing]) -> api.StoragePolicy:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -222,3 +225,24 @@ async def test_tiers_on_one_disk_gain_nothing(server: LiveServer) -> None:
     assert found.recommendations == []
     if len(found.tiers) < 3:  # libvirt's test driver does not know the disks of its pools
         assert any("are on the same disk of" in note for note in found.notes)
+
+
+async def test_many_who_ask_at_once_get_one_evaluation(
+    server: LiveServer, red: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation of a large fleet takes long: it is not made for each reader."""
+    evaluations = 0
+    real = Advisor._evaluate
+
+    def slow(advisor: Advisor, state: Any) -> Any:
+        nonlocal evaluations
+        evaluations += 1
+        time.sleep(0.2)
+        return real(advisor, state)
+
+    monkeypatch.setattr(Advisor, "_evaluate", slow)
+    await asyncio.gather(*(client.call(tiering.ADVICE) for client in (red, server.admin) * 10))
+    assert evaluations == len(server.parts.inventory.state.views)
+    await server.admin.call(tiering.SET_POLICY, body=PolicyChange(floor=1.0))
+    await server.admin.call(tiering.ADVICE)
+    assert evaluations == 2 * len(server.parts.inventory.state.views), "another policy"
