@@ -30,7 +30,7 @@ IMAGE = "a-guest-that-works"
 SPEED = 100_000
 """A second is a bit more than a day: a reading of disks covers half a month."""
 POLICY = PolicyChange(
-    floor=1000.0,  # operations per second and GiB: the disk is small, and its guest writes a few times a second
+    floor=10.0,  # operations per second and GiB: the guest writes a few times a second, on 50 MiB
     payback=0.0,
     tiers={"hot": TierClassChange(expected_ms=0.000_1), "warm": TierClassChange(expected_ms=1000.0)},
 )

@@ -25,6 +25,8 @@ from novacron_server.tiering.book import HeatBook
 SHARE, _CHEAP_S = 20, 0.02
 _HOST = "\0host"
 """In a note: the host, whose name not every reader is told."""
+_DISKS = ("", "disk")
+"""The roles of volumes that advice is about: a kernel, an initrd or a backing file stays with its VM."""
 EVERY_S = 3600.0
 """An evaluation counts how often running each volume was above the line."""
 
@@ -127,7 +129,10 @@ class Advisor:
         volumes = {
             volume.id: volume
             for volume in storage.volumes_on(host_id).values()
-            if not volume.unmanaged and volume.tier in TIERS and volume.id in self._book.volumes
+            if not volume.unmanaged
+            and volume.tier in TIERS
+            and volume.id in self._book.volumes
+            and volume.role in _DISKS
         }
         return _HostState({each.id: self._disk(each, now) for each in volumes.values()}, volumes, spaces, notes)
 
