@@ -182,6 +182,14 @@ class StorageScreen(ReadScreen):
         shown = {name: tier_bars.with_rates(tier, self._rates(tier)) for name, tier in store.tiers.items()}
         self._tiers.show(tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs))
 
+    def notes(self) -> Sequence[Piece]:
+        """At the advice also what the volumes cost, and what following it saves, where prices are declared."""
+        cost, saves = self.data.cost_month, self.data.saves_month
+        if self._shown != "advice" or cost is None:
+            return super().notes()
+        words = f"{cost:,.2f} a month" + (f", {saves:,.2f} less by all moves" if saves else "")
+        return [*super().notes(), Piece(f"{words} ", "quiet", 1)]
+
     def list_hint(self) -> Sequence[Piece]:
         if marked := self.marked_hint(_MARKED[self._shown]):
             return marked

@@ -251,3 +251,13 @@ async def test_details_open_without_a_history_too() -> None:
         await reach(pilot, app, "scratch")
         await pilot.press("enter")
         await until(pilot, lambda: "last one never seen" in text(app))
+
+
+async def test_cost_and_savings_are_shown_where_prices_are_declared() -> None:
+    priced = msgspec.structs.replace(advice(), cost_month=41.5, saves_month=3.25)
+    app = console(wire(**{"GET /api/storage/advice": lambda _: ok(priced)}), storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach_advice(pilot, app)
+        await until(pilot, lambda: "41.50 a month, 3.25 less by all moves" in line_text(app, "status"))
+        await pilot.press("escape")
+        await until(pilot, lambda: "a month" not in line_text(app, "status"))
