@@ -138,7 +138,7 @@ class Advisor:
 
     def _disk(self, volume: Volume, now: float) -> DiskState:
         known = self._book.volumes[volume.id]
-        heat, rates = self._book.heat(known), self._book.rates(known)
+        heat, rates = self._book.heat_and_rates(known)
         row = self._inventory.state.storage.volume_rows.get((volume.host, volume.pool, volume.name))
         idle_s = heat.at - heat.accessed_at if heat.accessed_at is not None else heat.observed_s
         moved_at = row.moved_at.timestamp() if row is not None and row.moved_at is not None else None

@@ -94,7 +94,12 @@ class HeatBook:
 
     def rates(self, known: KnownHeat) -> Rates:
         """The averages of a volume at `as_of`."""
-        return rules.rates(known.heat, self.as_of(known))
+        return self.heat_and_rates(known)[1]
+
+    def heat_and_rates(self, known: KnownHeat) -> tuple[Heat, Rates]:
+        """Both, computed together."""
+        heat = self.heat(known)
+        return heat, rules.rates(heat, heat.at)
 
     # -- recording -------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class HeatService:
         known = self._book.volumes.get(volume.id)
         if known is None:
             return None
-        rates, heat = self._book.rates(known), self._book.heat(known)
+        heat, rates = self._book.heat_and_rates(known)
         operations = known.reads + known.writes
         return VolumeHeat(
             id=volume.id,

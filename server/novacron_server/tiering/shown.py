@@ -45,7 +45,7 @@ class ShownHeat:
         return ((each, self._samples[each]) for each, changed in self._changed_in.items() if changed > version)
 
     def _sample(self, known: KnownHeat, now: float) -> HeatSample:
-        heat, rates = self._book.heat(known), self._book.rates(known)
+        heat, rates = self._book.heat_and_rates(known)
         accessed_s = heat.accessed_at
         return HeatSample(
             fast=_rounded(rates.fast),
