@@ -72,7 +72,7 @@ def columns(
                widest=24, rank=6),
         *([Column("host", "HOST", 10, lambda e: text(host(e)), host, stretch=1, widest=20, rank=3)]
           if many_hosts else []),
-        Column("doing", "NOW", 18, lambda e: doing(e, glyphs), lambda e: e.operation is None, stretch=6, widest=36,
+        Column("doing", "NOW", 16, lambda e: doing(e, glyphs), lambda e: e.operation is None, stretch=6, widest=36,
                wish=30, whole=True),
     ]  # fmt: skip
 
