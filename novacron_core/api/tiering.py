@@ -9,6 +9,7 @@ from msgspec import Meta
 from novacron_core.api.base import ListQuery, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.volumes import Volume
+from novacron_core.values.names import ONE_LINE
 from novacron_core.values.roles import Permission as P
 from novacron_core.values.sizes import MIB
 from novacron_core.values.tiers import TierName
@@ -140,7 +141,7 @@ class TierClassChange(Request, frozen=True):
 
     cost_per_gib_month: Annotated[float, Meta(ge=0, le=1e9)] | None = None
     expected_ms: Annotated[float, Meta(gt=0, le=1e6)] | None = None
-    redundancy: Annotated[str, Meta(max_length=200)] = ""
+    redundancy: Annotated[str, Meta(pattern=ONE_LINE, max_length=200)] = ""
 
 
 class PolicyChange(Request, frozen=True):
@@ -231,7 +232,7 @@ class PlacementChange(Request, frozen=True):
 
     pinned: bool | None = None
     dismiss_s: Annotated[int, Meta(ge=0, le=365 * 86_400)] | None = None
-    reason: Annotated[str, Meta(max_length=200)] = ""
+    reason: Annotated[str, Meta(pattern=ONE_LINE, max_length=200)] = ""
 
 
 ADVICE = endpoint(

@@ -204,7 +204,10 @@ class _Round:
         of it make some. What finds none is not overtaken by a colder disk that needs as much: room that a move makes is for
         the hotter one, in the next evaluation."""
         passed = dict[TierName, int]()
-        colder = {tier: self._coldest(tier) for tier in self.tiers}
+        colder = {
+            tier: [disk for disk in self._coldest(tier) if any(self._may_move(disk, to) for to in self._slower(tier))]
+            for tier in self.tiers
+        }
         for disk in sorted(ready, key=lambda disk: (-density(disk), disk.id)):
             for target in wanted[disk.id]:
                 needed = disk.size_bytes

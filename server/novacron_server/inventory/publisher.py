@@ -75,10 +75,13 @@ class Publisher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self.flush()
+            while self._waiting:
+                async with self._commit_lock:
+                    if self._waiting:
+                        await self._commit_batch()
 
     async def flush(self) -> None:
-        """Wait until all events that are queued now are committed, without a time limit."""
+        """Wait until all events that are queued now are committed, or refused by the database, without a time limit."""
         left = _Left(self._waiting)
         self._flushing.add(left)
         try:
@@ -110,8 +113,8 @@ class Publisher:
         for key, draft in batch.items():
             if self._waiting.get(key) is draft:
                 del self._waiting[key]
-        for left in self._flushing:
-            left.keys &= self._waiting.keys()
+        for left in self._flushing:  # what was published again meanwhile has its value in this one, which is read later
+            left.keys -= batch.keys()
 
     async def _refused(self, keys: list[_Key], error: Exception) -> None:
         """Commit the batch one by one, so that one bad event does not hold up the others; that one goes to the end of
@@ -124,6 +127,8 @@ class Publisher:
             known = isinstance(error, errors.NovaCronError)
             _log.error("an event was refused and is tried again", key=keys[0], reason=self._refusal,
                        exc_info=None if known else error)  # fmt: skip
+        for left in self._flushing:
+            left.keys.discard(keys[0])
         if (draft := self._waiting.pop(keys[0], None)) is not None:
             self._waiting[keys[0]] = draft
         self.set_database_down(True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -28,6 +29,7 @@ from novacron_server.tiering.shown import ShownHeat
 MAX_WORDS_OF_USER = 128
 _PER_FRAME = 1500
 """VMs in one frame: about 170 KiB."""
+_BUSY_QUEUE = 50
 _EARLY = 0.9
 """Reads are not exactly periodic: one is sent if at least this share of the interval has passed."""
 
@@ -49,7 +51,6 @@ class _Subscription:
     principal: Principal
     interval_s: float
     heat: bool = False
-    heat_version: int = 0
     sent_at: dict[str, float] = field(default_factory=dict)
 
 
@@ -61,6 +62,8 @@ class SampleStreamer:
         self._heat = heat
         self._state = state
         self._subscriptions: dict[Listener, _Subscription] = {}
+        self._heat_sent: WeakKeyDictionary[Listener, int] = WeakKeyDictionary()
+        """The version of the heat that each listener has got, also by an earlier subscription."""
         self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
         self._tiers: dict[Hashable, dict[str, TierSample]] = {}
         """By audience, as of the last reading."""
@@ -112,15 +115,16 @@ class SampleStreamer:
 
     def _send_heat(self, listener: Listener, subscription: _Subscription, host_id: str) -> None:
         """Send the heat that has changed since it was sent last, of the volumes that the listener may see."""
-        if not subscription.heat or subscription.heat_version == self._heat.refresh():
-            return
+        sent = self._heat_sent.get(listener, 0)
+        if not subscription.heat or sent == self._heat.refresh() or listener.queue.qsize() > _BUSY_QUEUE:
+            return  # a slow listener gets it when it has read what waits
         principal, storage = subscription.principal, self._state.storage
         changed = {}
-        for volume_id, sample in self._heat.since(subscription.heat_version):
+        for volume_id, sample in self._heat.since(sent):
             volume = storage.volume(volume_id) if may(principal, Permission.VOLUME_READ) else None
             if volume is not None and sees(principal, self._state, VOLUMES.type, volume.tenant, volume):
                 changed[volume_id] = sample
-        subscription.heat_version = self._heat.version
+        self._heat_sent[listener] = self._heat.version
         items = list(changed.items())
         for begin in range(0, len(items), _PER_FRAME):
             part, time = dict(items[begin : begin + _PER_FRAME]), self._latest.hosts[host_id].time

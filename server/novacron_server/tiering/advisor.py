@@ -59,20 +59,21 @@ class Advisor:
         """Evaluate every hour until cancelled, so that what is above the line for long is told from a burst."""
         while True:
             await asyncio.sleep(max(1.0, EVERY_S / self._book.clock.speed))
-            self.count()
+            await self.count()
 
     def forget(self) -> None:
         """Evaluate anew when somebody asks: an operator has changed what is evaluated."""
         self._last = None
 
-    def count(self) -> None:
+    async def count(self) -> None:
         """Evaluate, and count for each volume how often running it was above the line."""
-        for host_id in self._inventory.state.views:
-            state = self._state(host_id)
-            above = evaluate(list(state.disks.values()), state.spaces, self.policy).above
+        for host_id in list(self._inventory.state.views):
+            state, policy = self._state(host_id), self.policy
+            found = await asyncio.to_thread(evaluate, list(state.disks.values()), state.spaces, policy)
+            above = found.above
             for volume_id in state.disks:
-                known = self._book.volumes[volume_id]
-                if known.above != above.get(volume_id, 0):
+                known = self._book.volumes.get(volume_id)
+                if known is not None and known.above != above.get(volume_id, 0):
                     known.above = above.get(volume_id, 0)
                     self._book.changed.add(volume_id)
 
@@ -221,6 +222,9 @@ class Advisor:
     ) -> Recommendation:
         """Also moves it in `used`, unless it is refused."""
         volume, disk = seen[advice.disk], state.disks[advice.disk]
+        if refused and volume.vm == HIDDEN_VM:
+            refused = f"{volume.name} is attached to a VM that you cannot see"
+        advice = msgspec.structs.replace(advice, line=_coarse(advice.line))
         source, target = state.spaces[advice.source], state.spaces[advice.target]
         after = {
             advice.source: used[advice.source] - advice.size_bytes,
@@ -248,7 +252,7 @@ class Advisor:
             fast=_digits(advice.fast),
             slow=_digits(advice.slow),
             heat=_digits(density(disk)),
-            line=_digits(advice.line),
+            line=advice.line,
             saved_s=round(advice.saved_s, 1),
             copy_s=round(advice.copy_s, 1),
             makes_room_for=room_for.id if room_for else HIDDEN_VM if advice.makes_room_for else "",
@@ -293,6 +297,11 @@ class Advisor:
 
 def _tier(name: str | None) -> TierName:
     return next(tier for tier in TIERS if tier == name)
+
+
+def _coarse(value: float) -> float:
+    """A line, as exact as a reader needs it: it is the heat of a volume that he may not see."""
+    return float(f"{value:.1g}")
 
 
 def _digits(value: float) -> float:

@@ -24,8 +24,8 @@ from novacron_server.tiering.latencies import TierLatencies
 HOUR_S, DAY_S = 3600, 86_400
 GAP_S = 900.0
 """A host that was not read for longer was not watched meanwhile."""
-_LONGEST_S = 8.0 * DAY_S
-"""What was done in a longer interval counts for its last days."""
+_LONGEST_S = float(DAY_S)
+"""What was done in a longer interval counts for its last day: today's and yesterday's hours are at hand."""
 SEQUENTIAL_BYTES = 128 * KIB
 """A reading whose requests are this large in the mean looks sequential: a backup, a scan, a copy."""
 MEASURES = ("operations", "weighted", "bytes", "took_s", "observed_s")

@@ -22,11 +22,16 @@ class StoredDay(msgspec.Struct, frozen=True, gc=False):
 
 
 def stored(row: Any) -> StoredDay:
-    """A row of the database; what it lacks is 0."""
-    return StoredDay(
-        repository.day_of(row.day),
-        {name: [value or 0.0 for value in (*getattr(row, name), *[0.0] * 24)[:24]] for name in MEASURES},
-    )
+    """A row of the database. Raises TypeError, ValueError for what cannot be."""
+    return StoredDay(repository.day_of(row.day), {name: hourly(getattr(row, name)) for name in MEASURES})
+
+
+def hourly(values: Sequence[float | None]) -> list[float]:
+    """The 24 values of a day; one that is missing is 0. Raises TypeError, ValueError for what cannot be."""
+    found = [float(value or 0.0) for value in (*values, *[0.0] * 24)[:24]]
+    if not all(math.isfinite(value) and value >= 0 for value in found):
+        raise ValueError("an hour is not finite, or negative")
+    return found
 
 
 def stored_now(day: Day) -> StoredDay:

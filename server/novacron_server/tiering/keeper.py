@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import msgspec
 
 from novacron_core.rules.tiering.heat import Heat
+from novacron_server.database.rows import read_each
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.inventory.storage_state import StorageState
 from novacron_server.tasks import try_to
 from novacron_server.tiering import repository
 from novacron_server.tiering.book import DAY_S, MEASURES, Day, HeatBook, KnownHeat
+from novacron_server.tiering.history import hourly
 from novacron_server.tiering.latencies import HOURS
 
 EVERY_S = 60.0
@@ -38,13 +41,14 @@ class HeatKeeper:
         book, now = self._book, self._book.clock.now()
         book.watched = {host: min(at, now) for host, at in (await repository.watches(connection)).items()}
         rows = self._rows()
-        for row in await repository.all_heat(connection):
-            if (volume := rows.get(str(row.volume_id))) is not None:
-                book.volumes[volume.id] = _known(row, volume.host_id, now)
+        for volume_id, known in read_each(await repository.all_heat(connection), lambda row: _known(row, now)):
+            if (volume := rows.get(volume_id)) is not None:
+                known.host_id = volume.host_id
+                book.volumes[volume_id] = known
         today = int(now // DAY_S)
-        for row in await repository.days_since(connection, today):
-            if (known := book.volumes.get(str(row.volume_id))) is not None:
-                known.days[repository.day_of(row.day)] = _day(row)
+        for volume_id, day in read_each(await repository.days_between(connection, today - 1, today), _day):
+            if volume_id in book.volumes:
+                book.volumes[volume_id].days[day.day] = day
         since = datetime.fromtimestamp(now, UTC) - timedelta(hours=HOURS + 1)
         book.latencies.load(await repository.latencies_since(connection, since))
 
@@ -91,9 +95,9 @@ class HeatKeeper:
         self._stored += 1
         self._watches = watches
         if with_days:
-            today = int(book.clock.now() // DAY_S)
+            oldest = int(book.clock.now() // DAY_S) - 1  # a reading may still cover a part of yesterday
             for each in known.values():
-                each.days = {day: kept for day, kept in each.days.items() if day >= today}
+                each.days = {day: kept for day, kept in each.days.items() if day >= oldest}
         else:
             book.changed |= {volume_id for volume_id, each in known.items() if each.days}
 
@@ -105,12 +109,16 @@ class HeatKeeper:
         await try_to("storing the heat of volumes", lambda: self.store(days=True))
 
 
-def _known(row: repository.StoredRow, host_id: str, now: float) -> KnownHeat:
-    at = min(row.at.timestamp(), now)
-    accessed_at = min(row.accessed_at.timestamp(), at) if row.accessed_at else None
+def _known(row: repository.StoredRow, now: float) -> tuple[str, KnownHeat]:
+    """A volume's id, and what is stored of it. Raises ValueError for what cannot be: a damaged row counts as none."""
+    numbers = (row.at, row.fast, row.slow, row.observed_s, row.reads, row.writes, row.read_bytes, row.written_bytes)
+    if not all(math.isfinite(value) for value in numbers) or min(numbers) < 0:
+        raise ValueError("not finite, or negative")
+    at = min(row.at, now)
+    accessed_at = min(row.accessed_at, at) if row.accessed_at is not None and math.isfinite(row.accessed_at) else None
     heat = Heat(at=at, fast=row.fast, slow=row.slow, observed_s=row.observed_s, accessed_at=accessed_at)
-    return KnownHeat(
-        host_id,
+    known = KnownHeat(
+        "",
         heat,
         reads=row.reads,
         writes=row.writes,
@@ -120,14 +128,16 @@ def _known(row: repository.StoredRow, host_id: str, now: float) -> KnownHeat:
         sequential=row.sequential,
         above=row.above,
     )
+    return str(row.volume_id), known
 
 
-def _day(row: repository.StoredRow) -> Day:
+def _day(row: repository.StoredRow) -> tuple[str, Day]:
+    """A volume's id, and a day of it. Raises TypeError, ValueError for what cannot be."""
     day = Day(repository.day_of(row.day), row.tier)
     for name in MEASURES:
-        for hour, value in enumerate(getattr(row, name)[:24]):
-            day.measure(name)[hour] = value or 0.0
-    return day
+        for hour, value in enumerate(hourly(getattr(row, name))):
+            day.measure(name)[hour] = value
+    return str(row.volume_id), day
 
 
 def _heat_row(volume_id: str, known: KnownHeat) -> dict[str, Any]:

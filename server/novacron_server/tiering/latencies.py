@@ -42,7 +42,7 @@ class TierLatencies:
     def load(self, rows: Iterable[tuple[str, str, int, list[int]]]) -> None:
         """Take over what an earlier server has counted: (host id, tier, hour, counts)."""
         for host_id, tier, hour, counts in rows:
-            if len(counts) == BUCKETS:
+            if len(counts) == BUCKETS and all(isinstance(count, int) and count >= 0 for count in counts):
                 self.hours.setdefault((host_id, tier), {})[hour] = list(counts)
 
     def percentiles(self, host_id: str, tier: str, now: float) -> tuple[float, float] | None:

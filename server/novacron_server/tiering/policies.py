@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import structlog
 
 from novacron_core import errors
 from novacron_core.api.audit import INSTALLATION, AuditResult
@@ -28,16 +29,21 @@ from novacron_server.volumes import repository as volume_rows
 from novacron_server.volumes.row_events import volume_row_event
 
 KEY = "storage.policy"
+_log = structlog.get_logger()
 
 
 async def _stored(connection: Connection) -> StoragePolicy:
     """The stored policy; what it lacks, or what is not valid by now, is as it is by default."""
-    stored = await setting(connection, KEY)
-    fields = stored if isinstance(stored, dict) else {}
+    fields = await setting(connection, KEY)
     try:
-        return msgspec.convert(fields, StoragePolicy)
-    except msgspec.ValidationError:
+        msgspec.convert(fields or {}, PolicyChange)  # which has the bounds
+        policy = msgspec.convert(fields or {}, StoragePolicy)
+        if wrong := why_not_policy(policy):
+            raise ValueError("; ".join(f"{name} {why}" for name, why in wrong.items()))
+    except ValueError as e:
+        _log.error("the stored storage policy is not valid: the default one is used", reason=str(e))
         return StoragePolicy()
+    return policy
 
 
 class Policies:
@@ -82,8 +88,10 @@ class Policies:
         return policy
 
     async def place(self, principal: Principal, volume_id: str, body: PlacementChange) -> Volume:
-        """Raises NotFound, Conflict for an unmanaged volume, ValidationFailed when nothing is asked for."""
+        """Raises NotFound, Forbidden, Conflict for an unmanaged volume, ValidationFailed when nothing is asked for."""
         volume = self._inventory.volume(principal, volume_id)
+        if principal.vm_filter:
+            raise errors.Forbidden("an API token that is limited to some VMs pins no volumes and dismisses no advice")
         if volume.unmanaged:
             raise errors.Conflict(f"{volume.name} is unmanaged: it can be viewed, not changed")
         changes: dict[str, Any] = {} if body.pinned is None else {"pinned": body.pinned}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, select, text
+from sqlalchemy import Column, Double, Row, Select, cast, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_server.database.heat_tables import heat_watches, tier_latencies, volume_heat, volume_heat_days
@@ -54,31 +55,44 @@ async def write(connection: AsyncConnection, *, heat: str, days: str, latencies:
             await connection.execute(statement, {"rows": rows})
 
 
+def _seconds(column: Column[Any]) -> Any:
+    """A time as seconds since 1970: a float can be infinite, and a time of Python cannot."""
+    return cast(func.extract("epoch", column), Double).label(column.name)
+
+
 async def all_heat(connection: AsyncConnection) -> Sequence[StoredRow]:
-    """All rows of `volume_heat`."""
-    return (await connection.execute(select(volume_heat))).all()
+    """All rows of `volume_heat`, with their times in seconds since 1970."""
+    t = volume_heat
+    others = [column for column in t.c if column.name not in ("at", "accessed_at")]
+    query: Select[Any] = select(*others, _seconds(t.c.at), _seconds(t.c.accessed_at))
+    found: Sequence[StoredRow] = (await connection.execute(query)).all()
+    return found
 
 
-async def days_since(connection: AsyncConnection, day: int) -> Sequence[StoredRow]:
-    """The rows of `volume_heat_days` from a day on (days since 1970)."""
-    return (await connection.execute(select(volume_heat_days).where(volume_heat_days.c.day >= date_of(day)))).all()
+async def days_between(connection: AsyncConnection, first: int, last: int) -> Sequence[StoredRow]:
+    """The rows of `volume_heat_days` from a day to another (days since 1970)."""
+    days = volume_heat_days.c.day.between(date_of(first), date_of(last))
+    return (await connection.execute(select(volume_heat_days).where(days))).all()
 
 
 async def days_of(connection: AsyncConnection, volume_id: str, since: datetime) -> Sequence[StoredRow]:
     """The days of a volume, oldest first."""
-    own = (volume_heat_days.c.volume_id == volume_id, volume_heat_days.c.day >= since.astimezone(UTC).date())
+    days = volume_heat_days.c.day.between(since.astimezone(UTC).date(), date.max.replace(year=2200))
+    own = (volume_heat_days.c.volume_id == volume_id, days)
     return (await connection.execute(select(volume_heat_days).where(*own).order_by(volume_heat_days.c.day))).all()
 
 
 async def latencies_since(connection: AsyncConnection, since: datetime) -> list[tuple[str, str, int, list[int]]]:
     """(host id, tier, hour in seconds since 1970, counts)."""
-    found = await connection.execute(select(tier_latencies).where(tier_latencies.c.hour >= since))
+    until = since + timedelta(days=3)
+    found = await connection.execute(select(tier_latencies).where(tier_latencies.c.hour.between(since, until)))
     return [(str(row.host_id), row.tier, int(row.hour.timestamp()), list(row.counts)) for row in found]
 
 
 async def watches(connection: AsyncConnection) -> Mapping[str, float]:
     """Host id → until when its disks were read."""
-    return {str(row.host_id): row.at.timestamp() for row in await connection.execute(select(heat_watches))}
+    found = await connection.execute(select(heat_watches.c.host_id, _seconds(heat_watches.c.at)))
+    return {str(row.host_id): row.at for row in found if math.isfinite(row.at)}
 
 
 async def drop_expired(connection: AsyncConnection, now: datetime, kept: timedelta) -> int:

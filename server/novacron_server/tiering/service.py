@@ -10,6 +10,7 @@ from novacron_core.api.samples import heat_per_gib
 from novacron_core.api.tiering import HeatHistory, HeatQuery, VolumeHeat
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import Principal
+from novacron_server.database.rows import read_each
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.tiering import history, repository
 from novacron_server.tiering.book import HeatBook
@@ -28,7 +29,8 @@ class HeatService:
         return (heat for heat in found if heat is not None)
 
     async def of_volume(self, principal: Principal, volume_id: str, query: HeatQuery) -> HeatHistory:
-        """Raises NotFound, also for a volume that was not watched yet, and DatabaseUnavailable."""
+        """Raises NotFound, also for a volume that was not watched yet, DatabaseUnavailable, and RateLimited while many
+        others search."""
         volume = self._volumes.get(principal, volume_id)
         now = self._of(volume)
         if now is None:
@@ -38,11 +40,12 @@ class HeatService:
         since = end - timedelta(days=query.days)
 
         async def read(connection: Connection) -> list[history.StoredDay]:
-            return [history.stored(row) for row in await repository.days_of(connection, volume_id, since)]
+            return read_each(await repository.days_of(connection, volume_id, since), history.stored)
 
-        stored = {day.day: day for day in await self._database.run(read, read_only=True)}
-        known = self._book.volumes[volume_id]
-        stored |= {day.day: history.stored_now(day) for day in known.days.values()}
+        async with self._database.search(principal):
+            stored = {day.day: day for day in await self._database.run(read, read_only=True)}
+        if (known := self._book.volumes.get(volume_id)) is not None:  # it may have been deleted meanwhile
+            stored |= {day.day: history.stored_now(day) for day in known.days.values()}
         return history.history(now, list(stored.values()), since, end, query.points)
 
     def _of(self, volume: Volume) -> VolumeHeat | None:

@@ -46,18 +46,28 @@ async def follow_names(group_commit: GroupCommit, state: InventoryState, host_id
     return renamed
 
 
-async def release_vm(group_commit: GroupCommit, host_id: str, vm_id: str, volume_ids: Sequence[str]) -> None:
-    """Remove the rows of a VM and of these volumes, which stay as they are: they are unmanaged from then on."""
+async def release_vm(
+    group_commit: GroupCommit,
+    host_id: str,
+    vm_id: str,
+    volume_ids: Sequence[str],
+    *,
+    only_of: tuple[str, str] | None = None,
+) -> None:
+    """Remove the rows of a VM and of these volumes, which stay as they are: they are unmanaged from then on. With
+    `only_of`, given as (tenant, owner), nothing is changed if the VM belongs to somebody else."""
 
     async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
-        drafts = []
+        drafts: list[EventDraft] = []
+        row = await repository.get(connection, host_id, vm_id)
+        if only_of is not None and (row is None or (row.tenant, row.owner) != only_of):
+            return None, drafts
         for volume_id in volume_ids:
             volume = await volumes.get(connection, volume_id)
-            if volume is not None:
+            if volume is not None and (only_of is None or volume.tenant == only_of[0]):
                 await volumes.remove(connection, volume_id)
                 drafts.append(volume_row_event(volume, gone=True))
         await volumes.clear_vm(connection, host_id, vm_id)
-        row = await repository.get(connection, host_id, vm_id)
         if row is not None:
             await repository.remove(connection, host_id, vm_id)
             drafts.append(vm_row_event(row, "vm.updated", gone=True, note="released"))

@@ -122,3 +122,28 @@ async def test_flush_waits_for_what_was_queued_before_it_and_for_nothing_else() 
         await publisher.flush()
     assert group_commit.written == ["mine"]
     assert publisher.waiting == 1
+
+
+async def test_flush_returns_although_its_event_is_published_again_and_again() -> None:
+    group_commit = FakeGroupCommit(lambda _: None)
+    publisher = Publisher(group_commit)  # type: ignore[arg-type]
+    publisher.publish(draft("mine"))
+    write = group_commit.write
+
+    async def write_while_it_changes(unit: Any) -> None:
+        await write(unit)
+        publisher.publish(draft("mine"))
+
+    group_commit.write = write_while_it_changes  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        await publisher.flush()
+    assert publisher.waiting == 1
+
+
+async def test_flush_does_not_wait_for_an_event_that_is_refused() -> None:
+    group_commit = FakeGroupCommit(lambda ids: errors.Internal("rejected (22P05)") if "bad" in ids else None)
+    publisher = Publisher(group_commit)  # type: ignore[arg-type]
+    publisher.publish(draft("bad"), draft("good"))
+    async with asyncio.timeout(5):
+        await publisher.flush()
+    assert group_commit.written == ["good"]

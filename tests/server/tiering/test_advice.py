@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,16 +14,26 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import audit, tiering, volumes
 from novacron_core.api.base import ListQuery
-from novacron_core.api.tiering import AdviceQuery, PlacementChange, PolicyChange, Recommendation, TierClassChange
+from novacron_core.api.tiering import (
+    AdviceQuery,
+    PlacementChange,
+    PolicyChange,
+    Recommendation,
+    StoragePolicy,
+    TierClassChange,
+)
 from novacron_core.api.volumes import HIDDEN_VM, Volume, VolumeCreate
 from novacron_core.client import Client
 from novacron_core.rules.tiering.advice import TierSpace
 from novacron_core.rules.tiering.heat import Heat
+from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_core.values.sizes import GIB, MIB
 from novacron_core.values.tiers import TierName
+from novacron_server.database.repository import store_setting
 from novacron_server.tiering.advisor import Advisor
 from novacron_server.tiering.book import KnownHeat
+from tests.support.api_tokens import with_token
 from tests.support.requests import succeeded, three_pools
 from tests.support.server import LiveServer
 from tests.support.tenants import add_tenant, member_of
@@ -91,7 +102,7 @@ async def test_evaluations_are_counted_and_survive_a_restart(server: LiveServer,
     heat = server.parts.heat
     for count in range(2):  # what is asked for now is the third evaluation
         assert await advice(server.admin) == []
-        heat.advisor.count()
+        await heat.advisor.count()
         assert heat.book.volumes[busy.id].above == count + 1
     assert [each.volume for each in await advice(server.admin)] == [busy.id]
     await heat.keeper.store()
@@ -99,7 +110,7 @@ async def test_evaluations_are_counted_and_survive_a_restart(server: LiveServer,
     await server.parts.database.run(heat.keeper.load)
     assert heat.book.volumes[busy.id].above == 2
     heat.book.volumes[busy.id] = KnownHeat(busy.host, Heat(at=heat.book.clock.now()), above=3)
-    heat.advisor.count()
+    await heat.advisor.count()
     assert heat.book.volumes[busy.id].above == 0
 
 
@@ -246,3 +257,46 @@ async def test_many_who_ask_at_once_get_one_evaluation(
     await server.admin.call(tiering.SET_POLICY, body=PolicyChange(floor=1.0))
     await server.admin.call(tiering.ADVICE)
     assert evaluations == 2 * len(server.parts.inventory.state.views), "another policy"
+
+
+async def test_refusal_names_no_vm_that_the_reader_does_not_see(
+    server: LiveServer, red: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = await volume_with(server, red, "own", "warm", 214.0)
+    monkeypatch.setattr(Advisor, "_why_not", lambda *_: "topsecret-vm is busy: creating (by ann)")
+    real = server.parts.inventory.volumes
+
+    def hidden(principal: Principal) -> Iterator[Volume]:
+        return (msgspec.structs.replace(each, vm=HIDDEN_VM) for each in real(principal))
+
+    monkeypatch.setattr(server.parts.inventory, "volumes", hidden)
+    (move,) = await advice(red)
+    assert (move.volume, move.refused) == (own.id, "red~own is attached to a VM that you cannot see")
+
+
+async def test_token_that_is_limited_to_some_vms_places_nothing(server: LiveServer, red: Client) -> None:
+    own = await volume_with(server, red, "own", "warm", 214.0)
+    async with await with_token(server, red, filter="tag:ci") as script:
+        with pytest.raises((errors.NotFound, errors.Forbidden)):
+            await script.call(tiering.PLACE, body=PlacementChange(pinned=True), volume_id=own.id)
+
+
+@pytest.mark.parametrize(
+    "stored", [{"copy_bytes_s": 0}, {"low_mark": 0.9}, {"floor": "much"}, [], {"tiers": {"hot": 1}}]
+)
+async def test_stored_policy_that_cannot_be_is_the_default_one(server: LiveServer, red: Client, stored: Any) -> None:
+    await server.parts.database.run(lambda c: store_setting(c, "storage.policy", stored))
+    await server.parts.database.run(server.parts.heat.policies.load)
+    assert await red.call(tiering.POLICY) == StoragePolicy()
+
+
+async def test_line_is_not_the_heat_of_a_foreign_volume(
+    server: LiveServer, red: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = {**SPACES, "hot": TierSpace(capacity_bytes=3 * MIB, used_bytes=MIB, p50_ms=0.8, p90_ms=1.5)}
+    monkeypatch.setattr(Advisor, "_spaces", lambda *_: (dict(full), []))
+    for number, rate in enumerate((271.0, 263.0, 257.0)):
+        await volume_with(server, server.admin, f"foreign-{number}", "warm", rate)
+    await volume_with(server, red, "own", "warm", 700.0)
+    found = await red.call(tiering.ADVICE)
+    assert all(len(f"{move.line:.10g}".rstrip("0")) <= 1 for move in found.recommendations if move.line)

@@ -124,5 +124,8 @@ async def test_stream_sends_the_heat_that_has_changed_to_who_may_see_it(server: 
         assert {volume: sample[:2] for volume, sample in first["heat"].items()} == {own.id: [200, 200]}
         read(server, {own: 60_000, foreign: 60_000}, now + 30)
         shown._refreshed_at = float("-inf")
+        await stream.socket.send(
+            json.dumps({"frame": "subscribe", "samples": wanted})
+        )  # what was sent is not sent again
         second = await stream.until(lambda frame: frame is not first and bool(frame.get("heat")))
         assert {volume: sample[0] > 1000 for volume, sample in second["heat"].items()} == {own.id: True}

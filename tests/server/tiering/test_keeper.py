@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -10,12 +11,13 @@ import psycopg
 import pytest
 
 from novacron_core import errors
+from novacron_server.database.rows import read_each
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hosts import repository as hosts
 from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.inventory.storage_state import StorageState
-from novacron_server.tiering import repository
+from novacron_server.tiering import history, repository
 from novacron_server.tiering.book import DAY_S, HOUR_S, HeatBook
 from novacron_server.tiering.clock import HeatClock
 from novacron_server.tiering.keeper import HeatKeeper
@@ -191,3 +193,69 @@ async def test_an_hour_of_a_volume_takes_at_most_100_bytes(database: Database, o
         size = connection.execute("SELECT pg_total_relation_size('volume_heat_days')").fetchone()
     assert size is not None
     assert size[0] / (40 * 10 * 24) <= 100
+
+
+@pytest.mark.parametrize("pause_s", [20, HOUR_S], ids=["reading", "job"])
+async def test_day_is_whole_when_a_reading_covers_midnight(database: Database, pause_s: int) -> None:
+    """Also one that comes after the day was stored, as after a long job of QEMU."""
+    rows = await make(database, 1)
+    server = Kept(database, rows)
+    midnight = (NOON // DAY_S + 1) * DAY_S
+    for minute in range(600):
+        server.read(rows, midnight - 36_000 + minute * 60, 100 * minute)
+    await server.keeper.store(days=True)
+    server.clock.time = midnight + 5
+    server.book.changed |= {rows[0].id}
+    await server.keeper.store(days=True)
+    server.read(rows, midnight + pause_s, 61_000)
+    await server.keeper.store(days=True)
+    since = datetime.fromtimestamp(NOON, UTC)
+    first, second = await database.run(lambda c: repository.days_of(c, rows[0].id, since), read_only=True)
+    assert sum(first.operations) > 59_900
+    assert sum(first.operations) + sum(second.operations) == pytest.approx(61_000)
+
+
+DAMAGED = (
+    "UPDATE volume_heat SET fast = 'NaN'",
+    "UPDATE volume_heat SET reads = 'Infinity'",
+    "UPDATE volume_heat SET observed_s = -1",
+    "UPDATE volume_heat SET at = 'infinity'",
+    "UPDATE volume_heat SET at = '20000-01-01'",
+    "UPDATE volume_heat SET at = '0100-01-01 BC'",
+    "UPDATE volume_heat SET accessed_at = '-infinity'",
+    "UPDATE volume_heat_days SET operations = '{{1,2},{3,4}}'",
+    "UPDATE volume_heat_days SET took_s = '{NaN}'",
+    "UPDATE volume_heat_days SET bytes = array_fill(1.0::real, ARRAY[1000])",
+    "UPDATE volume_heat_days SET weighted = '{NULL}'",
+    "UPDATE volume_heat_days SET day = 'infinity'",
+    "UPDATE volume_heat_days SET day = '20000-01-01'",
+    "UPDATE tier_latencies SET counts = '{NULL}'",
+    "UPDATE tier_latencies SET counts = '{{1,2},{3,4}}'",
+    "UPDATE tier_latencies SET hour = 'infinity'",
+    "UPDATE heat_watches SET at = 'infinity'",
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+async def test_damaged_row_costs_no_other_its_heat(database: Database, owner_url: str, damage: str) -> None:
+    """The server starts, shows the heat of the others, and stores again (G14)."""
+    rows = await make(database, 2)
+    server = Kept(database, rows)
+    for at in range(3):
+        server.read(rows, NOON + 15 * at, 3000 * at)
+    await server.keeper.store(days=True)
+    narrowed = f" WHERE volume_id = '{rows[0].id}'" if "volume_" in damage else ""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(damage + narrowed)
+    again = await Kept(database, rows).load()
+    assert again.book.rates(again.book.volumes[rows[1].id]).fast == pytest.approx(200)
+    again.book.latencies.percentiles(rows[0].host_id, "hot", NOON)
+    for at in range(3):
+        again.read(rows, NOON + 900 + 15 * at, 3000 * at)
+    for known in again.book.volumes.values():
+        assert math.isfinite(again.book.rates(known).slow)
+    await again.keeper.store(days=True)
+    third = await Kept(database, rows).load()
+    assert third.book.volumes[rows[0].id].reads >= 6000
+    since = datetime.fromtimestamp(NOON, UTC) - timedelta(days=1)
+    read_each(await database.run(lambda c: repository.days_of(c, rows[0].id, since), read_only=True), history.stored)

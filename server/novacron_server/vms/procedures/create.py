@@ -165,12 +165,16 @@ class CreateVM(Procedure[CreateSteps]):
     async def undo(self, entry: Journal[CreateSteps]) -> str:
         """Remove what an unfinished creation has created, and nothing else. Raises Conflict while the pool is inactive.
 
-        The VM is defined last, when its disks are complete: a domain with this operation's tag is kept.
+        The VM is defined last, when its disks are complete: a domain is kept, whose ever it is by now. And a VM that was
+        complete once is, with its disks, no business of this operation any more: it may have been deleted without them.
         """
         host_id, vm_id = entry.host_id, entry.operation.target.id
         host = self._inventory.host(host_id)
         facts = await host.read_domain(vm_id)
-        if facts is not None and facts.tag is not None and facts.tag.operation == entry.operation.id:
+        if facts is None and entry.steps.whole:
+            await self._refresh(host_id, vm_id)
+            return CompletedAnyway("the VM was complete")
+        if facts is not None:
             await self._mark(entry, whole=True)
             await self._refresh(host_id, vm_id)
             if bool(entry.request.get("start", True)) and facts.state is State.STOPPED:

@@ -86,15 +86,17 @@ class HandOverVM(ChangeOwnership):
     failpoints = ("vm.hand-over:began", "vm.hand-over:tagged")
 
     async def undo(self, entry: Journal[OwnershipSteps]) -> str:
-        """Give the rows back; what an account has owned that is deleted by now belongs to a former user."""
+        """Give the rows back, as far as they are as this operation has written them: it may be repeated long after it was
+        tried first. What an account has owned that is deleted by now belongs to a former user."""
         steps, accepted_at = entry.steps, entry.operation.created_at
 
         async def work(connection: Connection) -> tuple[str, list[EventDraft]]:
             owner = await accounts.owner_as_of(connection, steps.owner_before, accepted_at)
-            back = (steps.tenant_before, owner)
-            row = await repository.set_owner(connection, entry.host_id, entry.operation.target.id, back)
+            back, given_to = (steps.tenant_before, owner), (steps.tenant, steps.owner)
+            vm_id = entry.operation.target.id
+            row = await repository.set_owner(connection, entry.host_id, vm_id, back, before=given_to)
             drafts = [vm_row_event(row, "vm.updated")] if row else []
-            given = [await volumes.set_owner(connection, each, back) for each in steps.volumes]
+            given = [await volumes.set_owner(connection, each, back, before=given_to) for each in steps.volumes]
             return owner, [*drafts, *(volume_row_event(volume, "volume.updated") for volume in given if volume)]
 
         owner = await retry_while_database_down("giving a VM back", lambda: self._group_commit.write(work))
@@ -108,7 +110,9 @@ class AdoptVM(ChangeOwnership):
 
     async def undo(self, entry: Journal[OwnershipSteps]) -> str:
         """Remove the rows: the VM is unmanaged again."""
-        await release_vm(self._group_commit, entry.host_id, entry.operation.target.id, entry.steps.volumes)
+        steps, vm_id = entry.steps, entry.operation.target.id
+        own = (steps.tenant, steps.owner)  # it may have been adopted by others since this was tried first
+        await release_vm(self._group_commit, entry.host_id, vm_id, steps.volumes, only_of=own)
         await self._finish(entry)
         return "the VM is unmanaged again"
 

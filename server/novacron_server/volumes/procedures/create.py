@@ -56,12 +56,16 @@ class _Creation(Procedure[C], Generic[C]):
         self._inventory = inventory
 
     async def undo(self, entry: Journal[C]) -> str:
-        """Remove the unfinished volume and its row."""
-        postponed = await self._leftovers.discard(entry)
+        """Remove the unfinished volume and its row, unless it was handed over to another tenant since this failed first."""
         # A journal older than version 1 does not name the row: it is the target's or, for a clone, the last lock's.
         locked = [entry.operation.target, *entry.operation.locks]
         is_clone = entry.operation.kind == OperationKind.VOLUME_CLONE
-        await remove_volume(self._group_commit, entry.steps.made or (locked[-1] if is_clone else locked[0]).id)
+        made = entry.steps.made or (locked[-1] if is_clone else locked[0]).id
+        row = next((row for row in self._inventory.state.storage.volume_rows.values() if row.id == made), None)
+        if row is not None and entry.operation.tenant not in (None, row.tenant):
+            return "it belongs to another tenant by now"
+        postponed = await self._leftovers.discard(entry)
+        await remove_volume(self._group_commit, made)
         with suppress(errors.HostUnavailable, errors.NotFound):
             await self._inventory.refresh_volumes(entry.host_id)
         return postponed or "everything that it had created was removed"
