@@ -12,6 +12,9 @@ from novacron_core.rules.operation_words import noun
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_tui.connection.store import Store
 
+_NEVER_READ = ("kernel", "initrd")
+"""QEMU reads these files itself when the guest starts: no disk counts it."""
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeEntry:
@@ -40,7 +43,8 @@ def entries(store: Store) -> list[VolumeEntry]:
 def entry_of(store: Store, volume: Volume) -> VolumeEntry:
     """A volume with its VM and operation."""
     vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
-    return VolumeEntry(volume, vm, store.operation_on(volume), store.samples.heat.get(volume.id))
+    heat = None if volume.role in _NEVER_READ else store.samples.heat.get(volume.id)
+    return VolumeEntry(volume, vm, store.operation_on(volume), heat)
 
 
 def why_not_cancel(entry: VolumeEntry, _store: Store) -> str | None:

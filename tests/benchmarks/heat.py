@@ -15,11 +15,11 @@ from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TierName
 from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.inventory.storage_state import StorageState
 from novacron_server.tiering.book import MEASURES, HeatBook
 from novacron_server.tiering.clock import HeatClock
 from novacron_server.tiering.history import StoredDay, history
 from tests.benchmarks.figure import Figure
+from tests.support.heat import Disks
 from tests.support.tiering import Outcome, choosers, fleet, replay
 
 VOLUMES, DAYS = 2000, 60
@@ -92,24 +92,13 @@ def _evaluation_ms() -> float:
     return min(took)
 
 
-class _Disks(StorageState):
-    """Storage whose volumes are each the disk `vda` of a VM of the same id."""
-
-    def __init__(self) -> None:
-        super().__init__({}, {}, {})
-        self._rows = [
-            VolumeRow(
-                id=f"{n}", host_id=HOST, pool="p", name=f"{n}", tenant="t", owner="o", created_at=datetime.now(UTC)
-            )
-            for n in range(READ)
-        ]
-
-    def disks_on(self, host_id: str) -> Iterator[tuple[VolumeRow, str | None, str, str]]:
-        return ((row, "hot", row.id, "vda") for row in self._rows)
-
-
 def _reading_ms() -> float:
-    book, took = HeatBook(_Disks(), HeatClock()), []
+    made = datetime.now(UTC)
+    rows = [
+        VolumeRow(id=f"{n}", host_id=HOST, pool="p", name=f"{n}", tenant="t", owner="o", tier="hot", created_at=made)
+        for n in range(READ)
+    ]
+    book, took = HeatBook(Disks(rows), HeatClock()), []
     for number in range(1, 20):
         at = 1000.0 + 15 * number
         domains = [

@@ -19,27 +19,31 @@ def member(name: str, tenant: str) -> Principal:
     return Principal(name, name, Role.VIEWER, tenant, name, datetime.max.replace(tzinfo=UTC))
 
 
+@pytest.mark.parametrize("tenants", [("red",), ("red", "blue")])
 @pytest.mark.parametrize(("connections", "most", "of_tenant"), [(2, 1, 1), (4, 2, 1), (16, 8, 6)])
 async def test_all_kinds_of_long_reads_share_half_of_the_connections(
-    connections: int, most: int, of_tenant: int
+    tenants: tuple[str, ...], connections: int, most: int, of_tenant: int
 ) -> None:
     database = Database("postgresql://nobody@127.0.0.1:1/none", connections=connections)
     kinds = [Turns(4, within=database.long_reads) for _ in range(3)]
     reading: Counter[str] = Counter()
-    peaks: Counter[str] = Counter()
+    go = asyncio.Event()
 
     async def read(person: Principal, kind: Turns | None) -> None:
         async with database.search(person) if kind is None else kind.of(person):
             reading[person.tenant] += 1
-            peaks[person.tenant] = max(peaks[person.tenant], reading[person.tenant])
-            peaks["all"] = max(peaks["all"], reading.total())
-            await asyncio.sleep(0.001)
+            await go.wait()
             reading[person.tenant] -= 1
 
-    people = [member(f"{tenant}-{number}", tenant) for tenant in ("red", "blue") for number in range(9)]
-    await asyncio.gather(*(read(person, kind) for kind in (None, *kinds) for person in people))
-    assert peaks["all"] == most
-    assert max(peaks["red"], peaks["blue"]) == of_tenant
+    people = [member(f"{tenant}-{number}", tenant) for tenant in tenants for number in range(9)]
+    readers = [asyncio.create_task(read(person, kind)) for kind in (None, *kinds) for person in people]
+    for _ in range(100):  # until nobody gets a place any more
+        await asyncio.sleep(0)
+    assert reading.total() == min(most, of_tenant * len(tenants))
+    assert max(reading.values()) <= of_tenant
+    go.set()
+    await asyncio.gather(*readers)
+    assert not reading.total()
     await database.close()
 
 

@@ -2,56 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.inventory.storage_state import StorageState
 from novacron_server.tiering.book import DAY_S, GAP_S, HOUR_S, HeatBook, KnownHeat
 from novacron_server.tiering.clock import HeatClock
+from tests.support.heat import Disks, ReadingsClock
 
 HOST = "6e5a3a4e-1df0-4c63-a2f9-0a36e1c2a8a1"
 NOON = 20_000.0 * DAY_S + 12 * HOUR_S
 KIB = 1024
 
 
-class Clock(HeatClock):
-    """Readings come with the times of heat."""
-
-    def at(self, boot_s: float) -> float:
-        return boot_s
-
-
-class Disks(StorageState):
-    """Storage with one volume, `v`, which is the disk `vda` of the VM `u`."""
-
-    def __init__(self) -> None:
-        super().__init__({}, {}, {})
-        self.attached = True
-        self.row = VolumeRow(
-            id="v", host_id=HOST, pool="p", name="v", tenant="t", owner="o", tier="warm", created_at=datetime.now(UTC)
-        )
-
-    def disks_on(self, host_id: str) -> Iterator[tuple[VolumeRow, str | None, str, str]]:
-        if self.attached and host_id == HOST:
-            yield self.row, "warm", "u", "vda"
+ROW = VolumeRow(
+    id="v", host_id=HOST, pool="p", name="v", tenant="t", owner="o", tier="warm", created_at=datetime.now(UTC)
+)
 
 
 class Watched:
-    """A book, and readings of the VM `u`: `total` requests of 4 KiB, half of them reads, of 2 ms each."""
+    """A book, and readings of the VM `v`, whose disk is the volume `v`: `total` requests of 4 KiB, half of them reads, of 2 ms each."""
 
     def __init__(self, speed: float = 1.0) -> None:
-        self.disks = Disks()
-        self.book = HeatBook(self.disks, Clock(speed))
+        self.disks = Disks([ROW])
+        self.book = HeatBook(self.disks, ReadingsClock(speed=speed))
 
     def read(self, at: float, total: int | None, *, run: int = 1, size: int = 4 * KIB, domains: bool = True) -> None:
         """`total` None: the guest is busy with a job."""
         half = (total or 0) // 2
         disk = DiskCounters("vda", half * size, half, half * size, half, 2 * half * 2_000_000)
-        counters = DomainCounters("u", run, at, disks=None if total is None else (disk,))
+        counters = DomainCounters("v", run, at, disks=None if total is None else (disk,))
         found = [counters] if domains else []
         self.book.record((HOST, Reading(group="disks", time=datetime.now(UTC), at=at, took_s=0.0, domains=found)))
 
@@ -202,10 +184,10 @@ def test_faster_time_makes_the_same_rates(watched: Watched) -> None:
 
 def test_new_volume_is_watched_from_now_on_and_a_deleted_one_is_forgotten(watched: Watched) -> None:
     watched.disks.attached = False
-    watched.book.know([watched.disks.row])
+    watched.book.know([ROW])
     assert not watched.book.volumes  # its host was not read yet
     watched.read(NOON, 0)
-    watched.book.know([watched.disks.row])
+    watched.book.know([ROW])
     watched.read(NOON + GAP_S / 2, 0)
     assert watched.book.heat(watched.known).observed_s == GAP_S / 2
     watched.book.know([])

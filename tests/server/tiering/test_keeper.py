@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -16,52 +15,21 @@ from novacron_server.database.transactions import Connection, Database
 from novacron_server.hosts import repository as hosts
 from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.inventory.storage_state import StorageState
 from novacron_server.tiering import history, repository
 from novacron_server.tiering.book import DAY_S, HOUR_S, HeatBook
-from novacron_server.tiering.clock import HeatClock
 from novacron_server.tiering.keeper import HeatKeeper
 from novacron_server.volumes import repository as volumes
+from tests.support.heat import Disks, ReadingsClock
 
 NOON = (datetime.now(UTC).timestamp() // DAY_S - 1) * DAY_S + 12 * HOUR_S
 """Yesterday's: nothing is stored as of a time to come."""
-
-
-class Clock(HeatClock):
-    """Readings come with the times of heat."""
-
-    def __init__(self, now: float) -> None:
-        super().__init__()
-        self.time = now
-
-    def at(self, boot_s: float) -> float:
-        return boot_s
-
-    def now(self) -> float:
-        return self.time
-
-    def adjust(self) -> float:
-        return 0.0
-
-
-class Disks(StorageState):
-    """Storage whose volumes are each the disk `vda` of a VM of the same id."""
-
-    def __init__(self, rows: list[VolumeRow]) -> None:
-        super().__init__({}, {}, {})
-        self.volume_rows = {(row.host_id, row.pool, row.name): row for row in rows}
-
-    def disks_on(self, host_id: str) -> Iterator[tuple[VolumeRow, str | None, str, str]]:
-        for row in self.volume_rows.values():
-            if row.host_id == host_id:
-                yield row, row.tier, row.id, "vda"
 
 
 class Kept:
     """A server's book and keeper on a database."""
 
     def __init__(self, database: Database, rows: list[VolumeRow], now: float = NOON + 600) -> None:
-        self.clock = Clock(now)
+        self.clock = ReadingsClock(now)
         self.book = HeatBook(Disks(rows), self.clock)
         self.keeper = HeatKeeper(database, self.book._storage, self.book)
         self.database = database
