@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from tests.support.command_line import Run
 
+_count = itertools.count(1)
+
 
 @pytest.fixture
-def volume(signed_in: Run) -> str:
+def volume(signed_in: Run) -> Iterator[str]:
+    """A volume of this test on the server that all tests share."""
+    name = f"heat-{next(_count)}"
     for _ in range(100):
         if all(tier["pools"] for tier in json.loads(signed_in("tier", "ls", "-o", "json").stdout)):
-            done = signed_in("volume", "create", "data", "--size", "8M")
-            assert done.returncode == 0, done.stderr
-            return "data"
-    pytest.fail("the pools were not made")
+            break
+    done = signed_in("volume", "create", name, "--size", "8M")
+    assert done.returncode == 0, done.stderr
+    yield name
+    assert signed_in("volume", "delete", name, "--yes").returncode == 0
 
 
 def test_heat_advice_and_policy_of_a_quiet_server(signed_in: Run, volume: str) -> None:
@@ -33,23 +40,23 @@ def test_heat_advice_and_policy_of_a_quiet_server(signed_in: Run, volume: str) -
         done = signed_in("storage", "follow", *names)
         assert (done.returncode, "name volumes, or give --all" in done.stderr) == (2, True), done.stderr
     done = signed_in("storage", "follow", volume)
-    assert (done.returncode, "there is no advice about data" in done.stderr) == (1, True)
+    assert (done.returncode, f"there is no advice about {volume}" in done.stderr) == (1, True)
 
 
 def test_volume_is_pinned_and_its_advice_dismissed(signed_in: Run, volume: str) -> None:
     def now() -> dict[str, object]:
-        found: list[dict[str, object]] = json.loads(signed_in("volume", "ls", "-o", "json").stdout)
+        found: list[dict[str, object]] = json.loads(signed_in("volume", "ls", f"name:{volume}", "-o", "json").stdout)
         return found[0]
 
-    assert signed_in("storage", "pin", volume).stdout == "data: pinned to its tier\n"
+    assert signed_in("storage", "pin", volume).stdout == f"{volume}: pinned to its tier\n"
     assert now()["pinned"] is True
-    assert signed_in("storage", "unpin", volume).stdout == "data: may move again\n"
+    assert signed_in("storage", "unpin", volume).stdout == f"{volume}: may move again\n"
     assert (
         signed_in("storage", "dismiss", volume, "--for", "2d", "--reason", "moves out").stdout
-        == "data: no advice for 2d\n"
+        == f"{volume}: no advice for 2d\n"
     )
     assert (now()["pinned"], now()["dismissed_reason"]) == (False, "moves out")
-    assert signed_in("storage", "dismiss", volume, "--for", "0").stdout == "data: advice is given again\n"
+    assert signed_in("storage", "dismiss", volume, "--for", "0").stdout == f"{volume}: advice is given again\n"
     assert now()["dismissed_until"] is None
     done = signed_in("storage", "dismiss", volume, "--for", "soon")
     assert (done.returncode, "--for:" in done.stderr) == (2, True), done.stderr

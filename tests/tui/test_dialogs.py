@@ -29,7 +29,7 @@ FORMS = [
     (["m"], ["tab", "5", "0", "M"]),
     (["a"], list("web")),
     (["i"], list("/tmp/x")),
-    (["tab", "m"], ["enter", "up", "enter"]),
+    (["tab", "tab", "m"], ["enter", "up", "enter"]),
 ]
 NAMES = ["create", "grow", "clone", "move", "attach", "upload", "tier"]
 
@@ -158,7 +158,8 @@ async def test_one_of_a_thing_is_singular_everywhere() -> None:
         await until(pilot, lambda: loaded(app))
         await pilot.press("4")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen) and "1 volume " in line_text(app, "status"))
-        assert "tab: 1 pool" in line_text(app, "status")
+        await pilot.press("tab", "tab")
+        await until(pilot, lambda: "1 pool " in line_text(app, "status"))
         for wrong in ("1 volumes", "1 pools"):
             assert wrong not in text(app)
 

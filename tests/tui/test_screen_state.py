@@ -71,7 +71,7 @@ async def test_storage_keeps_its_order_its_cursor_and_a_filter_that_is_shown() -
 
 async def test_storage_is_at_the_pools_again() -> None:
     async with at_storage() as (pilot, app, screen):
-        await pilot.press("tab", "end")
+        await pilot.press("tab", "tab", "end")
         await until(pilot, lambda: screen.table is screen.pools and screen.table.row is screen.table.rows[-1])
         await home_again(pilot, app)
         again = await on(pilot, app, "4", StorageScreen)
