@@ -47,8 +47,8 @@ def why_not_volume(
     """
     if operation is not None:
         return why_busy(volume.name, operation)
-    if volume.unmanaged:
-        return f"{volume.name} is unmanaged: it can be viewed, not changed"
+    if (unmanaged := why_not_change(volume)) is not None:
+        return unmanaged
     if action is VolumeAction.HAND_OVER:
         return None if volume.vm is None else f"{volume.name} is attached to a VM: hand over the VM, or detach it first"
     if volume.simulated and action in _SIMULATED:
@@ -64,6 +64,11 @@ def why_not_volume(
     if action is VolumeAction.MOVE and tier is not None and tier == volume.tier:
         return f"{volume.name} is already in tier {tier}"
     return _why_not_use(action, volume, vm) or (_why_not_vm(action, vm, vm_operation) if vm else None)
+
+
+def why_not_change(volume: Volume) -> str | None:
+    """The sentence that refuses every change of a volume that NovaCron does not manage, or None."""
+    return f"{volume.name} is unmanaged: it can be viewed, not changed" if volume.unmanaged else None
 
 
 def _why_not_use(action: VolumeAction, volume: Volume, vm: VM | None) -> str | None:

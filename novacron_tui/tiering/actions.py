@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from novacron_core.api import tiering, volumes
+from novacron_core.rules.volume_actions import why_not_change
 from novacron_tui.actions import Action, Danger
 from novacron_tui.tiering import perform
 from novacron_tui.tiering.entries import AdviceEntry, why_not_move, why_not_place
@@ -27,7 +28,7 @@ async def _pin_advised(screen: Any, _row: AdviceEntry) -> None:
 
 
 def _why_not_pin(entry: VolumeEntry, _store: object) -> str | None:
-    return f"{entry.volume.name} is unmanaged: it can be viewed, not changed" if entry.volume.unmanaged else None
+    return why_not_change(entry.volume)
 
 
 # fmt: off

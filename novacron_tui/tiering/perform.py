@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from novacron_core.api import tiering, volumes
-from novacron_core.api.tiering import AdviceQuery, PlacementChange, StorageAdvice, TierForecast
+from novacron_core.api.operations import Operation
+from novacron_core.api.tiering import AdviceQuery, PlacementChange, Recommendation, StorageAdvice, TierForecast
 from novacron_core.api.volumes import VolumeMove
 from novacron_core.errors import NovaCronError
 from novacron_core.values.ages import age_text, parse_duration
@@ -19,6 +20,7 @@ from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.tiering.entries import AdviceEntry, why_not_move
 from novacron_tui.volumes.entries import VolumeEntry
+from novacron_tui.volumes.perform import change_each
 from novacron_tui.widgets.confirm import Question
 from novacron_tui.widgets.detail import Lines, labelled
 from novacron_tui.widgets.field import FormField
@@ -45,19 +47,12 @@ async def follow(context: ActionContext, chosen: Sequence[AdviceEntry]) -> None:
         return
     if await context.ask(_question(dry, len(moves), len(chosen) - len(moves), context)) is None:
         return
-    begun, refused = 0, []
-    for move in moves:
-        try:
-            body, client = build_request(VolumeMove, tier=move.target), context.session.client
-            op = await client.call(volumes.MOVE, body=body, idempotency_key=str(uuid4()), volume_id=move.volume)
-        except NovaCronError as e:
-            refused.append(f"{one_line(move.name)}: {one_line(e.detail)}")
-        else:
-            begun += 1
-            context.session.followed[op.id] = op
-    why = f"; {len(refused)} refused: {refused[0]}" if refused else ""
-    context.say(f"Moving {counted(begun, 'volume')}{why}", "warn" if refused else "busy")
-    context.session.changed()
+
+    async def begin(move: Recommendation) -> Operation:
+        body, client = build_request(VolumeMove, tier=move.target), context.session.client
+        return await client.call(volumes.MOVE, body=body, idempotency_key=str(uuid4()), volume_id=move.volume)
+
+    await change_each(context, [(move.name, move) for move in moves], begin, "moving")
 
 
 def _question(dry: StorageAdvice, count: int, left_out: int, context: ActionContext) -> Question:
@@ -81,16 +76,8 @@ def _question(dry: StorageAdvice, count: int, left_out: int, context: ActionCont
         for tier in dry.tiers
         if (tier.host, tier.tier) in touched
     ]
-    if dry.saves_month is not None:
-        lines.append(
-            [
-                Piece(
-                    f"Costs {dry.saves_month:+,.2f} less a month"
-                    if dry.saves_month >= 0
-                    else f"Costs {-dry.saves_month:,.2f} more a month"
-                )
-            ]
-        )
+    if (saves := dry.saves_month) is not None:
+        lines.append([Piece(f"Costs {abs(saves):,.2f} {'less' if saves >= 0 else 'more'} a month")])
     what = one_line(moves[0].name) if count == 1 else counted(count, "volume")
     return Question(title=f"Move {what}?", lines=lines, yes="Move")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from novacron_core.api.samples import HeatSample
@@ -16,7 +15,6 @@ from novacron_tui.widgets.cells import Cell
 from novacron_tui.widgets.detail import Lines, labelled
 from novacron_tui.widgets.sparkline import sparkline
 
-HeatOf = Callable[[Volume], HeatSample | None]
 NOW_S = 1200.0
 """Last accesses come rounded to ten minutes: one that is newer is told as now."""
 _LEVELS = (0.02, 1.0, 10.0, 100.0)
@@ -38,14 +36,14 @@ def heat_cell(sample: HeatSample | None, volume: Volume, glyphs: Glyphs) -> Cell
         return glyphs.cell("")
     at = level(sample, volume)
     tone = "quiet" if sample.as_of is not None else _TONES[at]
-    trend = (
-        glyphs.up
-        if sample.fast > sample.slow * _RISING and at
-        else glyphs.down
-        if sample.fast < sample.slow * _FALLING and at
-        else " "
-    )
+    trend = _trend(sample, glyphs) if at else " "
     return ((glyphs.heat[at], tone), (f"{operations_text(min(sample.fast, sample.slow)):>6}", tone), (trend, "quiet"))
+
+
+def _trend(sample: HeatSample, glyphs: Glyphs) -> str:
+    if sample.fast > sample.slow * _RISING:
+        return glyphs.up
+    return glyphs.down if sample.fast < sample.slow * _FALLING else " "
 
 
 def last_access(sample: HeatSample | None, now: datetime) -> str:
@@ -74,7 +72,7 @@ def _ago(word: str) -> str:
 def history_lines(history: HeatHistory, *, plain: bool) -> Lines:
     """The heat of a volume over time, and in the hours of the day on this machine's clock."""
     now, width = history.now, 60
-    days = sum(1 for _ in history.weighted_s) * history.step_s / 86_400
+    days = len(history.weighted_s) * history.step_s / 86_400
     top = max((value for value in history.weighted_s if value is not None), default=0.0)
     shift = round((datetime.now().astimezone().utcoffset() or timedelta()).total_seconds() / 3600)
     hours = [history.hours[(hour - shift) % 24] for hour in range(24) for _ in (0, 1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from novacron_core.api import volumes
@@ -28,6 +28,8 @@ from novacron_tui.volumes.recipients import hand_over_form, read_recipients
 from novacron_tui.widgets.confirm import Question
 from novacron_tui.widgets.form import Refused
 from novacron_tui.widgets.text_bar import Piece
+
+T = TypeVar("T")
 
 
 async def create(context: ActionContext, _entry: object) -> None:
@@ -65,7 +67,7 @@ def _mover(context: ActionContext, entries: Sequence[VolumeEntry]) -> Send:
             client = context.session.client
             return await client.call(volumes.MOVE, body=body, idempotency_key=own_key, volume_id=entry.volume.id)
 
-        await _each(context, entries, move_one, "moving")
+        await change_each(context, _named(entries), move_one, "moving")
 
     return send
 
@@ -90,7 +92,7 @@ async def hand_over(context: ActionContext, chosen: Sequence[VolumeEntry]) -> No
             own_key, client = str(uuid5(UUID(key), entry.id)), session.client
             return await client.call(volumes.HAND_OVER, body=body, idempotency_key=own_key, volume_id=entry.volume.id)
 
-        await _each(context, ready, one, "handing over")
+        await change_each(context, _named(ready), one, "handing over")
 
     more = f" and {len(ready) - 4:,} more" if len(ready) > 4 else ""
     size = size_text(sum(entry.volume.size_bytes for entry in ready))
@@ -103,19 +105,20 @@ async def hand_over(context: ActionContext, chosen: Sequence[VolumeEntry]) -> No
     await context.show_dialog(hand_over_form(f"Hand over {what}", intro, await read_recipients(session), send))
 
 
-async def _each(
-    context: ActionContext,
-    entries: Sequence[VolumeEntry],
-    change: Callable[[VolumeEntry], Awaitable[Operation]],
-    doing: str,
+def _named(entries: Sequence[VolumeEntry]) -> list[tuple[str, VolumeEntry]]:
+    return [(entry.volume.name, entry) for entry in entries]
+
+
+async def change_each(
+    context: ActionContext, named: Sequence[tuple[str, T]], change: Callable[[T], Awaitable[Operation]], doing: str
 ) -> None:
-    """Request a change of each volume, say how many began, and report each end."""
+    """Request a change of each volume, given as (name, what `change` takes), say how many began, and report each end."""
     begun, refused = 0, []
-    for entry in entries:
+    for name, thing in named:
         try:
-            op = await change(entry)
+            op = await change(thing)
         except NovaCronError as e:
-            refused.append(f"{one_line(entry.volume.name)}: {one_line(e.detail)}")
+            refused.append(f"{one_line(name)}: {one_line(e.detail)}")
         else:
             begun += 1
             context.session.followed[op.id] = op
@@ -177,7 +180,7 @@ async def delete(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
             client = context.session.client
             return await client.call(volumes.DELETE, idempotency_key=str(uuid4()), volume_id=entry.volume.id)
 
-        await _each(context, ready, delete_one, "deleting")
+        await change_each(context, _named(ready), delete_one, "deleting")
 
 
 async def _delete_one(context: ActionContext, entry: VolumeEntry, left_out: str) -> None:

@@ -116,12 +116,14 @@ class SampleStreamer:
     def _send_heat(self, listener: Listener, subscription: _Subscription, host_id: str) -> None:
         """Send the heat that has changed since it was sent last, of the volumes that the listener may see."""
         sent = self._heat_sent.get(listener, 0)
-        if not subscription.heat or sent == self._heat.refresh() or listener.queue.qsize() > _BUSY_QUEUE:
+        if not subscription.heat or not may(subscription.principal, Permission.VOLUME_READ):
+            return
+        if sent == self._heat.refresh() or listener.queue.qsize() > _BUSY_QUEUE:
             return  # a slow listener gets it when it has read what waits
         principal, storage = subscription.principal, self._state.storage
         changed = {}
         for volume_id, sample in self._heat.since(sent):
-            volume = storage.volume(volume_id) if may(principal, Permission.VOLUME_READ) else None
+            volume = storage.volume(volume_id)
             if volume is not None and sees(principal, self._state, VOLUMES.type, volume.tenant, volume):
                 changed[volume_id] = sample
         self._heat_sent[listener] = self._heat.version

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from novacron_core.api.pools import Pool
 from novacron_core.api.tiering import Recommendation, StorageAdvice, StoragePolicy, TierForecast
 from novacron_core.api.volumes import HIDDEN_VM, Volume
 from novacron_core.rules.tiering.advice import Advice, DiskState, TierSpace, density, evaluate
@@ -21,6 +22,7 @@ from novacron_core.values.tiers import FILE_POOLS, TIERS, TierName
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.subjects import host_word
 from novacron_server.tiering.book import HeatBook
+from novacron_server.tiering.rounding import significant
 
 SHARE, _CHEAP_S = 20, 0.02
 _HOST = "\0host"
@@ -33,11 +35,9 @@ EVERY_S = 3600.0
 
 @dataclass
 class _HostState:
-    """The disks and tiers of one host, for the rules. `reasons` are why disks cannot move now; the rules are given them
-    with the disks."""
+    """The disks, by volume, and tiers of one host, for the rules, and notes on the tiers that take part in nothing."""
 
     disks: dict[str, DiskState]
-    volumes: dict[str, Volume]
     spaces: dict[TierName, TierSpace]
     notes: list[str]
 
@@ -118,24 +118,25 @@ class Advisor:
     def _evaluate(self, state: _HostState) -> list[tuple[Advice, str]]:
         """The advice, and behind it what would be advised if it were not refused, each with why."""
         disks = list(state.disks.values())
-        given = evaluate(disks, state.spaces, self.policy).advice
+        given = [(each, "") for each in evaluate(disks, state.spaces, self.policy).advice]
+        if not any(disk.refused for disk in disks):
+            return given
         free = [msgspec.structs.replace(disk, refused="") for disk in disks]
-        wished = evaluate(free, state.spaces, self.policy).advice if any(disk.refused for disk in disks) else []
-        refused = [(each, why) for each in wished if (why := state.disks[each.disk].refused)]
-        return [*((each, "") for each in given), *refused]
+        wished = evaluate(free, state.spaces, self.policy).advice
+        return [*given, *((each, why) for each in wished if (why := state.disks[each.disk].refused))]
 
     def _state(self, host_id: str) -> _HostState:
         storage, now = self._inventory.state.storage, self._book.clock.now()
         spaces, notes = self._spaces(host_id, now)
-        volumes = {
-            volume.id: volume
+        disks = {
+            volume.id: self._disk(volume, now)
             for volume in storage.volumes_on(host_id).values()
             if not volume.unmanaged
             and volume.tier in TIERS
             and volume.id in self._book.volumes
             and volume.role in _DISKS
         }
-        return _HostState({each.id: self._disk(each, now) for each in volumes.values()}, volumes, spaces, notes)
+        return _HostState(disks, spaces, notes)
 
     def _disk(self, volume: Volume, now: float) -> DiskState:
         known = self._book.volumes[volume.id]
@@ -183,27 +184,27 @@ class Advisor:
         spaces: dict[TierName, TierSpace] = {}
         disks: dict[object, TierName] = {}
         for tier in TIERS:
-            capacity = used = 0
-            shared: TierName | None = None
-            own: set[object] = set()
-            for pool in self._inventory.state.storage.pools_on(host_id).values():
-                facts = self._inventory.state.storage.pool_facts(host_id, pool.name)
-                if pool.tier != tier or not pool.active or pool.type not in FILE_POOLS or facts is None:
-                    continue
-                device: object = facts.device if facts.device is not None else pool.id
-                shared = disks.get(device) or shared
-                if device in own or pool.capacity_bytes is None or pool.allocated_bytes is None:
-                    continue
-                own.add(device)
-                capacity, used = capacity + pool.capacity_bytes, used + pool.allocated_bytes
-            if shared is not None:
-                notes.append(f"{tier} and {shared} are on the same disk of {_HOST}: a move between them gains nothing")
-            elif capacity:
+            own = self._disks_of(host_id, tier)
+            if shared := [disks[device] for device in own if device in disks]:
+                notes.append(
+                    f"{tier} and {shared[-1]} are on the same disk of {_HOST}: a move between them gains nothing"
+                )
+            elif capacity := sum(pool.capacity_bytes or 0 for pool in own.values()):
                 disks |= dict.fromkeys(own, tier)
+                used = sum(pool.allocated_bytes or 0 for pool in own.values())
                 spaces[tier] = self._space(host_id, tier, capacity, used, now)
         if len(spaces) == 1 and not notes:
             notes.append(f"only {next(iter(spaces))} has a pool on {_HOST}: there is nowhere to move to")
         return spaces, notes
+
+    def _disks_of(self, host_id: str, tier: TierName) -> dict[object, Pool]:
+        """The disks (`st_dev`) of a tier of a host, each with one of the pools on it that volumes are put into."""
+        storage, found = self._inventory.state.storage, dict[object, Pool]()
+        for pool in storage.pools_on(host_id).values():
+            facts = storage.pool_facts(host_id, pool.name)
+            if pool.tier == tier and pool.active and pool.type in FILE_POOLS and facts is not None:
+                found.setdefault(pool.id if facts.device is None else facts.device, pool)
+        return found
 
     def _space(self, host_id: str, tier: TierName, capacity: int, used: int, now: float) -> TierSpace:
         measured = self._book.latencies.percentiles(host_id, tier, now)
@@ -224,7 +225,8 @@ class Advisor:
         volume, disk = seen[advice.disk], state.disks[advice.disk]
         if refused and volume.vm == HIDDEN_VM:
             refused = f"{volume.name} is attached to a VM that you cannot see"
-        advice = msgspec.structs.replace(advice, line=_coarse(advice.line))
+        # To one digit: a line is the heat of a volume that the reader may not see.
+        advice = msgspec.structs.replace(advice, line=significant(advice.line, 1))
         source, target = state.spaces[advice.source], state.spaces[advice.target]
         after = {
             advice.source: used[advice.source] - advice.size_bytes,
@@ -249,9 +251,9 @@ class Advisor:
             target=advice.target,
             why=str(advice.why),
             size_bytes=advice.size_bytes,
-            fast=_digits(advice.fast),
-            slow=_digits(advice.slow),
-            heat=_digits(density(disk)),
+            fast=significant(advice.fast),
+            slow=significant(advice.slow),
+            heat=significant(density(disk)),
             line=advice.line,
             saved_s=round(advice.saved_s, 1),
             copy_s=round(advice.copy_s, 1),
@@ -270,8 +272,8 @@ class Advisor:
                 capacity_bytes=space.capacity_bytes,
                 used_bytes=space.used_bytes,
                 used_after_bytes=used[tier],
-                p50_ms=_digits(space.p50_ms) if measured and space.p50_ms is not None else None,
-                p90_ms=_digits(space.p90_ms) if space.p90_ms is not None else None,
+                p50_ms=significant(space.p50_ms) if measured and space.p50_ms is not None else None,
+                p90_ms=significant(space.p90_ms) if space.p90_ms is not None else None,
                 expected_ms=declared.expected_ms if declared else None,
             )
 
@@ -297,12 +299,3 @@ class Advisor:
 
 def _tier(name: str | None) -> TierName:
     return next(tier for tier in TIERS if tier == name)
-
-
-def _coarse(value: float) -> float:
-    """A line, as exact as a reader needs it: it is the heat of a volume that he may not see."""
-    return float(f"{value:.1g}")
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.3g}")

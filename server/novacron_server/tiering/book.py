@@ -50,9 +50,8 @@ class Day:
 @dataclass(slots=True)
 class KnownHeat:
     """What is known of a volume. `reads`, `writes` and the bytes are sums of what was seen. Of its readings with requests
-    (`active`), `sequential` looked sequential. `above`: in how many
-    evaluations running it was above the line of a faster tier. `attached`: a running VM has it. `days` are those not stored yet, and the
-    current one."""
+    (`active`), `sequential` looked sequential. `above`: in how many evaluations running it was above the line of a faster
+    tier. `attached`: a running VM has it. `days` are those not stored yet, today and yesterday."""
 
     host_id: str
     heat: Heat

@@ -12,6 +12,7 @@ import msgspec
 from novacron_core.api.tiering import HeatHistory, VolumeHeat
 from novacron_server.tiering import repository
 from novacron_server.tiering.book import HOUR_S, MEASURES, Day
+from novacron_server.tiering.rounding import significant
 
 
 class StoredDay(msgspec.Struct, frozen=True, gc=False):
@@ -71,4 +72,4 @@ def history(now: VolumeHeat, days: Sequence[StoredDay], start: datetime, end: da
 
 
 def _rate(amount: float, seconds: float) -> float | None:
-    return float(f"{amount / seconds:.4g}") if seconds > 0 else None
+    return significant(amount / seconds, 4) if seconds > 0 else None

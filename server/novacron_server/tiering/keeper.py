@@ -76,7 +76,8 @@ class HeatKeeper:
             return
         watches = dict(book.watched)
         heat = _json(_heat_row(volume_id, each) for volume_id, each in known.items())
-        hours = _json(day for volume_id, each in known.items() for day in _day_rows(volume_id, each) if with_days)
+        stored_days = known.items() if with_days else ()
+        hours = _json(day for volume_id, each in stored_days for day in _day_rows(volume_id, each))
         counts = _json(
             {"host_id": host, "tier": tier, "hour": _time(hour), "counts": book.latencies.hours[host, tier][hour]}
             for host, tier, hour in latencies

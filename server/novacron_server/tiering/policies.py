@@ -17,6 +17,7 @@ from novacron_core.api.tiering import PlacementChange, PolicyChange, StoragePoli
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.tiering.policy import why_not_policy
 from novacron_core.rules.visibility import Principal
+from novacron_core.rules.volume_actions import why_not_change
 from novacron_server.audit import repository as audit
 from novacron_server.audit.records import Actor, AuditDraft, acting, chain_of
 from novacron_server.database.repository import setting, store_setting
@@ -92,8 +93,8 @@ class Policies:
         volume = self._inventory.volume(principal, volume_id)
         if principal.vm_filter:
             raise errors.Forbidden("an API token that is limited to some VMs pins no volumes and dismisses no advice")
-        if volume.unmanaged:
-            raise errors.Conflict(f"{volume.name} is unmanaged: it can be viewed, not changed")
+        if (unmanaged := why_not_change(volume)) is not None:
+            raise errors.Conflict(unmanaged)
         changes: dict[str, Any] = {} if body.pinned is None else {"pinned": body.pinned}
         words = [] if body.pinned is None else ["pinned" if body.pinned else "unpinned"]
         if body.dismiss_s is not None:

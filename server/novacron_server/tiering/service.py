@@ -14,6 +14,7 @@ from novacron_server.database.rows import read_each
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.tiering import history, repository
 from novacron_server.tiering.book import HeatBook
+from novacron_server.tiering.rounding import significant
 from novacron_server.volumes.service import Volumes
 
 
@@ -61,9 +62,9 @@ class HeatService:
             tier=volume.tier,
             vm=volume.vm,
             allocated_bytes=volume.allocated_bytes,
-            heat=_digits(heat_per_gib(rates.fast, rates.slow, volume.allocated_bytes)),
-            fast=_digits(rates.fast),
-            slow=_digits(rates.slow),
+            heat=significant(heat_per_gib(rates.fast, rates.slow, volume.allocated_bytes)),
+            fast=significant(rates.fast),
+            slow=significant(rates.slow),
             observed_s=round(heat.observed_s),
             as_of=datetime.fromtimestamp(heat.at, UTC),
             accessed_at=datetime.fromtimestamp(heat.accessed_at, UTC) if heat.accessed_at is not None else None,
@@ -74,7 +75,3 @@ class HeatService:
             mean_bytes=round((known.read_bytes + known.written_bytes) / operations) if operations else None,
             sequential=round(known.sequential / known.active, 3) if known.active else None,
         )
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.3g}")

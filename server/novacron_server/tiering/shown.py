@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from novacron_core.api.samples import HeatSample
 from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.tiering.book import HeatBook, KnownHeat
+from novacron_server.tiering.rounding import significant
 
 EVERY_S = 15.0
 _ACCESS_S = 600
@@ -48,15 +49,11 @@ class ShownHeat:
         heat, rates = self._book.heat_and_rates(known)
         accessed_s = heat.accessed_at
         return HeatSample(
-            fast=_rounded(rates.fast),
-            slow=_rounded(rates.slow),
+            fast=significant(rates.fast, 2),
+            slow=significant(rates.slow, 2),
             accessed_at=None if accessed_s is None else _time(accessed_s // _ACCESS_S * _ACCESS_S),
             as_of=_time(heat.at) if now - heat.at > _OLD_S * self._book.clock.speed else None,
         )
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.2g}")
 
 
 def _time(seconds: float) -> datetime:
