@@ -5,30 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable
 from urllib.parse import urlsplit
-from uuid import uuid4
 
-import libvirt
 import pytest
 import pytest_asyncio
 
 from novacron_core.api import vms, volumes
 from novacron_core.api.operations import Operation, OperationState
-from novacron_core.api.volumes import VolumeClone, VolumeCreate, VolumeMove
-from novacron_core.client import Client
-from novacron_core.client.credentials import Credentials
+from novacron_core.api.volumes import VolumeClone, VolumeCreate
 from novacron_core.local_server import read_running_server
 from novacron_core.values.tiers import TierName
-from tests.support.accounts import administrator
-from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
-from tests.support.processes import ServerProcess
-from tests.support.server import LiveServer
-from tests.support.storage import MIB, RUNNING, STOPPED, StorageServer, digest, expect_content, expect_only_file, run
+from tests.support.killable import KillableStorageServer, open_killable_server
+from tests.support.libvirtd import require_private_libvirtd
+from tests.support.storage import MIB, RUNNING, STOPPED, digest, expect_content, expect_only_file
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -36,84 +26,11 @@ IMPORTANT = {"stopped": ["compared", "renamed", "switched"], "running": ["mirror
 PLACES = {"stopped": STOPPED, "running": RUNNING} if os.environ.get("NOVACRON_MOVE_KILLS") == "all" else IMPORTANT
 
 
-class KillableStorageServer(StorageServer):
-    """A storage server that runs as a process and can be killed."""
-
-    process: ServerProcess
-
-    async def start(self) -> None:
-        await self.process.start()
-        running = read_running_server(self.server.data_dir)
-        assert running is not None
-        self.admin.move(running.url)
-
-    async def crash_during_move(self, place: str, volume: volumes.Volume, tier: TierName, **more: Any) -> Operation:
-        """Restart the server with a crash at a failpoint of moves, and request a move of the volume."""
-        body = VolumeMove(tier=tier, **more)
-        return await self.crash_at(
-            f"volume.move:{place}",
-            lambda: self.admin.call(volumes.MOVE, body=body, volume_id=volume.id),
-            seen=volume.id,
-            attached=True,
-        )
-
-    async def crash_at(
-        self, place: str, request: Callable[[], Awaitable[Operation]], *, seen: str, attached: bool = False
-    ) -> Operation:
-        """Restart the server with a crash at this failpoint and, once it lists the volume `seen`, send a request."""
-        self.process.stop()
-        os.environ["NOVACRON_FAILPOINTS"] = f"{place}=crash"
-        try:
-            await self.start()
-        finally:
-            del os.environ["NOVACRON_FAILPOINTS"]
-        await self.wait_until_listed(seen, attached)
-        operation = await request()
-        await until(self._has_exited)
-        return operation
-
-    async def _has_exited(self) -> bool | None:
-        assert self.process._process is not None
-        return None if self.process._process.poll() is None else True
-
-    async def wait_until_listed(self, volume_id: str, attached: bool) -> None:
-        """Wait until the restarted server lists the volume."""
-
-        async def there() -> bool | None:
-            page = await self.admin.call(volumes.LIST)
-            return True if any(v.id == volume_id and bool(v.vm) is attached for v in page.items) else None
-
-        await until(there, 30)
-
-
 @pytest_asyncio.fixture
 async def killable() -> AsyncIterator[KillableStorageServer]:
     require_private_libvirtd()
-    folder = Path(tempfile.mkdtemp(prefix="nvk-", dir="/var/tmp"))
-    folder.chmod(0o711)
-    (folder / "lv").mkdir()
-    data = folder / "data"
-    (data / "images").mkdir(mode=0o711, parents=True)
-    data.chmod(0o711)
-    await run("qemu-img", "create", "-q", "-f", "qcow2", str(data / "images/empty.qcow2"), "8M")
-    daemon = PrivateLibvirtd(folder / "lv", f"far{uuid4().hex[:4]}")
-    daemon.start()
-    connection = libvirt.open(daemon.uri)
-    process = ServerProcess(data, daemon.uri)
-    try:
-        await process.start()
-        url = read_running_server(data).url  # type: ignore[union-attr]
-        token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data)))
-        async with Client(url, Credentials(token)) as client:
-            made = KillableStorageServer(LiveServer(url, None, client, data), daemon, connection)  # type: ignore[arg-type]
-            made.process = process
-            await made.three_pools()
-            yield made
-    finally:
-        process.stop()
-        connection.close()
-        daemon.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    async with open_killable_server() as made:
+        yield made
 
 
 @pytest.mark.timeout(60 + 20 * sum(map(len, PLACES.values())))
