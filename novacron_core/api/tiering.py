@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from novacron_core.api.automatic import AutomaticChange, AutomaticPolicy
 from novacron_core.api.base import ListQuery, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.volumes import Volume
@@ -130,6 +131,7 @@ class StoragePolicy(Value, frozen=True):
     return_s: float = 7 * 86_400
     """And for this long it does not go back where it came from."""
     tiers: dict[TierName, TierClass] = {}
+    automatic: AutomaticPolicy = AutomaticPolicy()
 
 
 _Ratio = Annotated[float, Meta(ge=0, le=1)]
@@ -145,7 +147,8 @@ class TierClassChange(Request, frozen=True):
 
 
 class PolicyChange(Request, frozen=True):
-    """The fields of StoragePolicy to set; the others stay. `tiers` replaces those that it names."""
+    """The fields of StoragePolicy to set; the others stay, also those within `automatic`. `tiers` replaces those that it
+    names."""
 
     observe_s: _Seconds | None = None
     evaluations: Annotated[int, Meta(ge=1, le=1000)] | None = None
@@ -163,6 +166,7 @@ class PolicyChange(Request, frozen=True):
     cooldown_s: _Seconds | None = None
     return_s: _Seconds | None = None
     tiers: dict[TierName, TierClassChange] | None = None
+    automatic: AutomaticChange | None = None
 
 
 class Recommendation(Value, frozen=True, kw_only=True):

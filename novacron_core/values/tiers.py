@@ -14,3 +14,13 @@ TIER_ORDER: dict[str | None, int] = {tier: at for at, tier in enumerate((*TIERS,
 
 FILE_POOLS = frozenset({"dir", "fs", "netfs"})
 """Pool types whose volumes are files."""
+
+TierPair = Literal["hot-to-warm", "hot-to-cold", "warm-to-hot", "warm-to-cold", "cold-to-hot", "cold-to-warm"]
+"""A source and a target of moves."""
+
+
+def pair_of(source: TierName, target: TierName) -> TierPair:
+    """Raises ValueError when both are the same."""
+    if source == target:
+        raise ValueError(f"{source} is no pair with itself")
+    return f"{source}-to-{target}"  # type: ignore[return-value]  # mypy does not compute strings

@@ -152,6 +152,8 @@ ROWS: dict[str, Row] = {
     "GET /api/storage/heat": _PLAIN,
     "GET /api/storage/volumes/{volume_id}/heat": _PLAIN,
     "GET /api/storage/advice": _PLAIN,
+    "GET /api/storage/automatic": _PLAIN,
+    "GET /api/storage/decisions": _PLAIN,
     "GET /api/storage/policy": _PLAIN,
     "PUT /api/storage/policy": Row(body=lambda _: {"evaluations": 3}),
     "PUT /api/storage/volumes/{volume_id}/placement": Row(body=lambda _: {"pinned": False}),

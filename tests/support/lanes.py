@@ -27,6 +27,7 @@ SLOW_FILES = (
 TORTURE_FILES = (
     "test_every_key.py",
     "test_kills_during_moves.py",
+    "test_kills_during_automatic_moves.py",
     "test_pulled_plugs.py",
     "test_moves_of_writing_guests.py",
 )

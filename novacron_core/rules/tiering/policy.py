@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
+from novacron_core.api.automatic import AutomaticPolicy
 from novacron_core.api.tiering import StoragePolicy
+from novacron_core.values.sizes import KIB
+from novacron_core.values.windows import parse_windows
+
+MIN_BANDWIDTH = 64 * KIB
+"""The slowest copy, in bytes per second."""
 
 
 def why_not_policy(policy: StoragePolicy) -> dict[str, str]:
@@ -14,4 +22,28 @@ def why_not_policy(policy: StoragePolicy) -> dict[str, str]:
         found["idle_cold_s"] = f"must be at least idle_warm_s, {policy.idle_warm_s:g}: cold is the slower tier"
     if policy.spare >= 1:
         found["spare"] = "must be less than 1: a tier could take nothing"
+    return found | why_not_automatic(policy.automatic)
+
+
+def why_not_automatic(policy: AutomaticPolicy) -> dict[str, str]:
+    """The same of automatic moves."""
+    found = {}
+    if not _is_time_zone(policy.time_zone):
+        found["automatic.time_zone"] = f"must be a time zone like Europe/Berlin: there is no {policy.time_zone!r}"
+    for name, pair in policy.pairs.items():
+        if 0 < pair.bandwidth_bytes_s < MIN_BANDWIDTH:
+            found[f"automatic.pairs.{name}.bandwidth_bytes_s"] = (
+                f"must be 0 or at least {MIN_BANDWIDTH}: it would never end"
+            )
+        try:
+            parse_windows(pair.window)
+        except ValueError as e:
+            found[f"automatic.pairs.{name}.window"] = f"is not valid: {e}"
     return found
+
+
+def _is_time_zone(name: str) -> bool:
+    try:
+        return name == "UTC" or bool(ZoneInfo(name))
+    except (KeyError, ValueError, OSError):  # no such zone, a path outside, or a folder of zones
+        return False

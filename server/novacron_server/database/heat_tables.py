@@ -1,10 +1,22 @@
-"""The tables of heat: how hot each volume is, and how fast the tiers answer."""
+"""The tables of heat: how hot each volume is, how fast the tiers answer, and what was decided because of it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, Double, ForeignKey, Index, Integer, PrimaryKeyConstraint, Table, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, REAL
 
 from novacron_server.database.columns import ID, METADATA, moment, word
@@ -59,4 +71,23 @@ heat_watches = Table(
     METADATA,
     Column("host_id", ID, ForeignKey("hosts.id"), primary_key=True),
     moment("at"),
+)
+
+storage_decisions = Table(
+    "storage_decisions",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    moment("at"),
+    moment("last_at"),
+    Column("times", Integer, nullable=False, server_default=text("1")),
+    Column("host", ID, ForeignKey("hosts.id"), nullable=False),
+    Column("volume", ID, nullable=False),
+    word("name"),
+    Column("tenant", Text, ForeignKey("tenants.id", ondelete="CASCADE")),
+    *(word(name) for name in ("source", "target", "result")),
+    *(word(name, "") for name in ("cause", "reason", "text")),
+    Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("operation", ID),
+    Index("storage_decisions_last_at_idx", text("last_at DESC"), "id"),
+    Index("storage_decisions_tenant_idx", "tenant", text("last_at DESC")),
 )

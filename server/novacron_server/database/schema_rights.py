@@ -11,7 +11,7 @@ from novacron_server.database.tables import METADATA
 _FULL_ACCESS = (
     "tenants", "users", "sessions", "refresh_tokens", "login_failures", "hosts", "vms", "volumes", "pools", "operations",
     "jobs", "bulk_items", "crashes", "memberships", "one_time_codes", "recovery_codes", "api_tokens",
-    "volume_heat", "volume_heat_days", "tier_latencies", "heat_watches",
+    "volume_heat", "volume_heat_days", "tier_latencies", "heat_watches", "storage_decisions",
 )  # fmt: skip
 RIGHTS = {
     **dict.fromkeys(_FULL_ACCESS, "INSERT, UPDATE, DELETE"),

@@ -1,5 +1,5 @@
 """Retention: events are kept for 30 days, ended operations for 90 (G8 promises at least 30), the audit log for a year,
-the hours of volumes for 90 days."""
+the hours of volumes for 90 days, decisions about their moves for 400."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from novacron_server.operations.repository import delete_ended_before
 from novacron_server.outbox.repository import prune
 from novacron_server.runtime.scheduler.scheduler import Job
 from novacron_server.tiering import repository as tiering_repository
+from novacron_server.tiering.automatic_moves import repository as decisions
 
 EVENTS_KEPT = timedelta(days=30)
 OPERATIONS_KEPT = timedelta(days=90)
+DECISIONS_KEPT = timedelta(days=400)
 EVERY = timedelta(hours=6)
 
 
@@ -37,10 +39,11 @@ def retention_job(database: Database) -> Job:
 
 
 def heat_retention_job(database: Database, kept: timedelta) -> Job:
-    """A job that deletes the hours of volumes that are older than `kept`, every six hours."""
+    """A job that deletes the hours of volumes that are older than `kept`, and old decisions, every six hours."""
 
     async def run(now: datetime) -> None:
         await database.run(lambda connection: tiering_repository.drop_expired(connection, now, kept))
+        await database.run(lambda connection: decisions.drop_before(connection, now - DECISIONS_KEPT))
 
     return Job("heat.retention", EVERY, run)
 

@@ -21,7 +21,7 @@ from novacron_server.operations import routes as operations_routes
 from novacron_server.pools import routes as pools_routes
 from novacron_server.quotas import routes as quotas_routes
 from novacron_server.runtime.settings import Settings
-from novacron_server.runtime.wiring import Parts
+from novacron_server.runtime.wiring import HeatParts, Parts
 from novacron_server.tiering import routes as tiering_routes
 from novacron_server.tiers import routes as tiers_routes
 from novacron_server.vms import routes as vms_routes
@@ -75,7 +75,7 @@ def served(parts: Parts, certificate: Certificate | None = None) -> list[Served]
         *pools_routes.routes(parts.pools, parts.inventory),
         *metrics_routes.routes(parts.metrics, _exporter(parts), _scrape_access(parts.settings)),
         *tiers_routes.routes(parts.inventory),
-        *tiering_routes.routes(parts.heat.service, parts.heat.advisor, parts.heat.policies),
+        *_heat(parts.heat),
         *quotas_routes.routes(parts.database),
         *audit_routes.routes(parts.audit.log),
     ]
@@ -92,6 +92,10 @@ def served(parts: Parts, certificate: Certificate | None = None) -> list[Served]
         open_registration=parts.settings.open_registration,
     )
     return [*nouns, *health]
+
+
+def _heat(heat: HeatParts) -> list[Served]:
+    return tiering_routes.routes(heat.service, heat.advisor, heat.policies, heat.automatic, heat.decisions)
 
 
 def _exporter(parts: Parts) -> Exporter:

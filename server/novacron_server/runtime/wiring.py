@@ -73,6 +73,8 @@ from novacron_server.stream.samples import SampleStreamer
 from novacron_server.stream.socket import Stream
 from novacron_server.tasks import cancel_tasks
 from novacron_server.tiering.advisor import Advisor
+from novacron_server.tiering.automatic_moves.history import DecisionHistory
+from novacron_server.tiering.automatic_moves.runner import AutomaticMoves
 from novacron_server.tiering.book import HeatBook
 from novacron_server.tiering.clock import HeatClock
 from novacron_server.tiering.keeper import EVERY_S, HeatKeeper
@@ -118,6 +120,8 @@ class HeatParts:
     service: HeatService
     advisor: Advisor
     policies: Policies
+    automatic: AutomaticMoves
+    decisions: DecisionHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,7 @@ async def _start(parts: Parts) -> None:
     background.on_stop(parts.heat.keeper.close)
     background.add("heat of volumes", parts.heat.keeper.run)
     background.add("storage advice", parts.heat.advisor.run)
+    background.add("automatic moves", parts.heat.automatic.run)
     if parts.settings.simulated_vms:
         background.add("simulated crashes", SimulatedCrashes(parts.inventory).run)
     if (lock := parts.database.server_lock) is not None:
@@ -297,7 +302,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     metrics = _metrics(settings, database, inventory, latest)
     volumes = Volumes(inventory, operations)
-    heat = _heat(settings, database, group_commit, inventory, latest, volumes)
+    heat = _heat(settings, database, group_commit, inventory, latest, operations, volumes)
     samples = SampleStreamer(latest, state, ShownHeat(heat.book))
     audit = build_auditing(settings, database, state, lambda: committed.emit(None))
     return Parts(
@@ -357,18 +362,22 @@ def _heat(
     group_commit: GroupCommit,
     inventory: Inventory,
     latest: LatestSamples,
+    operations: Operations,
     volumes: Volumes,
 ) -> HeatParts:
     storage = inventory.state.storage
     book = HeatBook(storage, HeatClock(settings.heat_speed))
     latest.disks_read.listen(book.record)
     advisor = Advisor(inventory, book, StoragePolicy())
+    automatic = AutomaticMoves(database, inventory, operations, volumes, advisor, book)
     return HeatParts(
         book=book,
         keeper=HeatKeeper(database, storage, book, every_s=max(1.0, EVERY_S / settings.heat_speed)),
         service=HeatService(database, volumes, book),
         advisor=advisor,
-        policies=Policies(database, group_commit, inventory, advisor),
+        policies=Policies(database, group_commit, inventory, advisor, automatic.look_now),
+        automatic=automatic,
+        decisions=DecisionHistory(database, inventory),
     )
 
 

@@ -34,7 +34,7 @@ EVERY_S = 3600.0
 
 
 @dataclass
-class _HostState:
+class HostState:
     """The disks, by volume, and tiers of one host, for the rules, and notes on the tiers that take part in nothing."""
 
     disks: dict[str, DiskState]
@@ -42,7 +42,7 @@ class _HostState:
     notes: list[str]
 
 
-_Evaluated = tuple[str, _HostState, list[tuple[Advice, str]]]
+Evaluated = tuple[str, HostState, list[tuple[Advice, str]]]
 """A host's id, its state, and what is advised, each with why it is refused."""
 
 
@@ -52,7 +52,7 @@ class Advisor:
     def __init__(self, inventory: Inventory, book: HeatBook, policy: StoragePolicy) -> None:
         self._inventory, self._book = inventory, book
         self.policy = policy
-        self._last: tuple[float, StoragePolicy, list[_Evaluated]] | None = None
+        self._last: tuple[float, StoragePolicy, list[Evaluated]] | None = None
         self._evaluating = asyncio.Lock()
 
     async def run(self) -> None:
@@ -79,7 +79,7 @@ class Advisor:
 
     async def advice(self, principal: Principal, only: Collection[str] = ()) -> StorageAdvice:
         """What should move now of what the principal sees, and the tiers afterwards. With `only`, a dry run of these."""
-        evaluated = await self._evaluated()
+        evaluated = await self.evaluated()
         seen = {volume.id: volume for volume in self._inventory.volumes(principal)}
         recommendations: list[Recommendation] = []
         forecasts: list[TierForecast] = []
@@ -100,9 +100,27 @@ class Advisor:
             at=datetime.fromtimestamp(self._book.clock.now(), UTC),
         )
 
+    def spaces(self, host_id: str) -> dict[TierName, TierSpace]:
+        """The tiers of a host that volumes move between, as they are now."""
+        return self._spaces(host_id, self._book.clock.now())[0]
+
+    @staticmethod
+    def text(state: HostState, advice: Advice) -> str:
+        """The advice as a sentence that names no other volume, for whoever sees this one."""
+        source, target = state.spaces[advice.source], state.spaces[advice.target]
+        fills = (
+            source.used_bytes / source.capacity_bytes,
+            (source.used_bytes - advice.size_bytes) / source.capacity_bytes,
+            target.used_bytes / target.capacity_bytes,
+            (target.used_bytes + advice.size_bytes) / target.capacity_bytes,
+        )
+        advice = msgspec.structs.replace(advice, line=significant(advice.line, 1))
+        name = "another volume" if advice.makes_room_for else ""
+        return advice_text(advice, state.disks[advice.disk], (source, target), fills, name)
+
     # -- for the rules -----------------------------------------------------------------------------------------------
 
-    async def _evaluated(self) -> list[_Evaluated]:
+    async def evaluated(self) -> list[Evaluated]:
         """What the rules say of each host. An answer that took long is given again for SHARE times as long: however often
         somebody asks, a small part of the time goes into it."""
         async with self._evaluating:
@@ -115,7 +133,7 @@ class Advisor:
             self._last = (began + took_s * SHARE if took_s > _CHEAP_S else 0.0, self.policy, evaluated)
             return evaluated
 
-    def _evaluate(self, state: _HostState) -> list[tuple[Advice, str]]:
+    def _evaluate(self, state: HostState) -> list[tuple[Advice, str]]:
         """The advice, and behind it what would be advised if it were not refused, each with why."""
         disks = list(state.disks.values())
         given = [(each, "") for each in evaluate(disks, state.spaces, self.policy).advice]
@@ -125,7 +143,7 @@ class Advisor:
         wished = evaluate(free, state.spaces, self.policy).advice
         return [*given, *((each, why) for each in wished if (why := state.disks[each.disk].refused))]
 
-    def _state(self, host_id: str) -> _HostState:
+    def _state(self, host_id: str) -> HostState:
         storage, now = self._inventory.state.storage, self._book.clock.now()
         spaces, notes = self._spaces(host_id, now)
         disks = {
@@ -136,7 +154,7 @@ class Advisor:
             and volume.id in self._book.volumes
             and volume.role in _DISKS
         }
-        return _HostState(disks, spaces, notes)
+        return HostState(disks, spaces, notes)
 
     def _disk(self, volume: Volume, now: float) -> DiskState:
         known = self._book.volumes[volume.id]
@@ -219,7 +237,7 @@ class Advisor:
     # -- for readers -------------------------------------------------------------------------------------------------
 
     def _recommend(
-        self, advice: Advice, refused: str, state: _HostState, used: dict[TierName, int], seen: dict[str, Volume]
+        self, advice: Advice, refused: str, state: HostState, used: dict[TierName, int], seen: dict[str, Volume]
     ) -> Recommendation:
         """Also moves it in `used`, unless it is refused."""
         volume, disk = seen[advice.disk], state.disks[advice.disk]
@@ -262,7 +280,7 @@ class Advisor:
             refused=refused,
         )
 
-    def _forecast(self, host_id: str, state: _HostState, used: dict[TierName, int]) -> Iterable[TierForecast]:
+    def _forecast(self, host_id: str, state: HostState, used: dict[TierName, int]) -> Iterable[TierForecast]:
         for tier, space in state.spaces.items():
             declared = self.policy.tiers.get(tier)
             measured = space.p90_ms is not None

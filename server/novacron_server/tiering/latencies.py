@@ -9,9 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from itertools import accumulate
+from statistics import median
 
 HOUR_S = 3600
 HOURS = 24
+RECENT_MINUTES = 5
+"""For how many minutes a tier is watched before it is called slow, or well again."""
+_FEW = 5
+"""So many readings make a percentile."""
 _FIRST_MS = 0.01
 _PER_DECADE = 24
 BUCKETS = 7 * _PER_DECADE
@@ -21,11 +26,13 @@ Key = tuple[str, str]
 
 
 class TierLatencies:
-    """`hours` holds the counts of each host, tier and hour (a multiple of HOUR_S), `changed` those not stored yet."""
+    """`hours` holds the counts of each host, tier and hour (a multiple of HOUR_S), `changed` those not stored yet. The last
+    minutes are not stored."""
 
     def __init__(self) -> None:
         self.hours: dict[Key, dict[int, list[int]]] = {}
         self.changed: set[tuple[str, str, int]] = set()
+        self._minutes: dict[Key, dict[int, list[int]]] = {}
 
     def add(self, host_id: str, tier: str, ms: float, at: float) -> None:
         """Count a reading of a disk."""
@@ -36,7 +43,14 @@ class TierLatencies:
             counts = hours[hour] = [0] * BUCKETS
             for old in [old for old in hours if old <= hour - (HOURS + 1) * HOUR_S]:
                 del hours[old]
-        counts[_bucket(ms)] += 1
+        bucket, minute = _bucket(ms), int(at // 60)
+        counts[bucket] += 1
+        minutes = self._minutes.setdefault((host_id, tier), {})
+        if minute not in minutes:
+            minutes[minute] = [0] * BUCKETS
+            for old in [old for old in minutes if old <= minute - RECENT_MINUTES]:
+                del minutes[old]
+        minutes[minute][bucket] += 1
         self.changed.add((host_id, tier, hour))
 
     def load(self, rows: Iterable[tuple[str, str, int, list[int]]]) -> None:
@@ -52,6 +66,21 @@ class TierLatencies:
         counts = [sum(each) for each in zip(*(hours[hour] for hour in hours if hour > since - HOUR_S), strict=True)]
         total = sum(counts)
         return (_quantile(counts, total * 0.5), _quantile(counts, total * 0.9)) if total else None
+
+    def recent_p90(self, host_id: str, tier: str, now: float) -> float | None:
+        """The 90th percentile of the last minutes, in milliseconds; None when few disks were read."""
+        minutes = self._minutes.get((host_id, tier), {})
+        since = int(now // 60) - RECENT_MINUTES
+        counts = [sum(each) for each in zip(*(minutes[at] for at in minutes if at > since), strict=True)]
+        total = sum(counts)
+        return _quantile(counts, total * 0.9) if total >= _FEW else None
+
+    def usual_p90(self, host_id: str, tier: str, now: float) -> float | None:
+        """The median of the 90th percentiles of the hours of the last day but this one; None when few are known."""
+        this, hours = int(now // HOUR_S) * HOUR_S, self.hours.get((host_id, tier), {})
+        known = [hours[hour] for hour in hours if this - HOURS * HOUR_S <= hour < this]
+        found = [_quantile(counts, total * 0.9) for counts in known if (total := sum(counts)) >= _FEW]
+        return median(found) if len(found) >= _FEW else None
 
 
 def _bucket(ms: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.audit import INSTALLATION, AuditResult
+from novacron_core.api.automatic import PairPolicy
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import FieldError
 from novacron_core.api.tiering import PlacementChange, PolicyChange, StoragePolicy
@@ -50,9 +52,17 @@ async def _stored(connection: Connection) -> StoragePolicy:
 class Policies:
     """Changes the policy, pins volumes and dismisses advice. Every change is recorded in the audit log."""
 
-    def __init__(self, database: Database, group_commit: GroupCommit, inventory: Inventory, advisor: Advisor) -> None:
+    def __init__(
+        self,
+        database: Database,
+        group_commit: GroupCommit,
+        inventory: Inventory,
+        advisor: Advisor,
+        on_change: Callable[[], None],
+    ) -> None:
+        """`on_change` is called after each change of the policy."""
         self._database, self._group_commit = database, group_commit
-        self._inventory, self._advisor = inventory, advisor
+        self._inventory, self._advisor, self._on_change = inventory, advisor, on_change
         self._changing = asyncio.Lock()
 
     async def load(self, connection: Connection) -> None:
@@ -66,7 +76,7 @@ class Policies:
         async def work(connection: Connection) -> StoragePolicy:
             before = msgspec.to_builtins(await _stored(connection))
             tiers = {**before["tiers"], **given.get("tiers", {})}
-            after = {**before, **given, "tiers": tiers}
+            after = {**before, **given, "tiers": tiers, "automatic": _merged(before["automatic"], given)}
             policy = msgspec.convert(after, StoragePolicy)
             if wrong := why_not_policy(policy):
                 fields = [FieldError(field=name, message=message) for name, message in wrong.items()]
@@ -74,11 +84,7 @@ class Policies:
                     "; ".join(f"{each.field} {each.message}" for each in fields), fields=fields
                 )
             await store_setting(connection, KEY, after)
-            changed = [
-                f"{name} {_told(before.get(name))} to {_told(after[name])}"
-                for name in after
-                if after[name] != before.get(name)
-            ]
+            changed = _changes(before, after)
             await audit.write(
                 connection, [_entry(actor, "storage.policy", INSTALLATION, _POLICY, ", ".join(changed) or "nothing")]
             )
@@ -86,6 +92,7 @@ class Policies:
 
         async with self._changing:  # what another change has set is not lost
             self._advisor.policy = policy = await self._database.run(work)
+        self._on_change()
         return policy
 
     async def place(self, principal: Principal, volume_id: str, body: PlacementChange) -> Volume:
@@ -131,6 +138,27 @@ def _entry(actor: Actor, action: str, chain: str, target: Target, detail: str) -
     return AuditDraft(
         tenant=chain, action=action, target=target, result=AuditResult.DONE, actor=actor, status=200, detail=detail
     )
+
+
+def _merged(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of automatic moves after a change: what is not named stays, also of a pair."""
+    change = given.get("automatic", {})
+    pairs = {**before["pairs"]}
+    for pair, fields in change.get("pairs", {}).items():
+        pairs[pair] = {**msgspec.to_builtins(PairPolicy()), **pairs.get(pair, {}), **fields}
+    return {**before, **change, "pairs": pairs}
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> list[str]:
+    """Each setting that has changed, with both values, for the audit log."""
+    found = []
+    for name, value in after.items():
+        old = before.get(name)
+        if prefix == "" and name == "automatic":
+            found += _changes(old or {}, value, "automatic ")
+        elif value != old:
+            found.append(f"{prefix}{name} {_told(old)} to {_told(value)}")
+    return found
 
 
 def _told(value: object) -> str:

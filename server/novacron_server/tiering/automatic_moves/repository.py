@@ -1,0 +1,78 @@
+"""The SQL of decisions about moves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novacron_core.api.automatic import StorageDecision
+from novacron_core.api.base import Time
+from novacron_server.database.heat_tables import storage_decisions as t
+from novacron_server.database.rows import as_struct, read_each, values
+
+MOVING, MOVED, FAILED, STOPPED, CANCELLED, HELD = "moving", "moved", "failed", "stopped", "cancelled", "held"
+"""The results of a decision."""
+_FIRST = ("id", "at", "host", "volume", "tenant", "source", "target")
+_INSERT = insert(t)
+_WRITE = _INSERT.on_conflict_do_update(
+    index_elements=[t.c.id],
+    set_={column.name: _INSERT.excluded[column.name] for column in t.c if column.name not in _FIRST},
+)
+
+
+class Decided(StorageDecision, frozen=True, kw_only=True):
+    """A decision with the tenant of its volume, at that time."""
+
+    tenant: str | None = None
+
+
+async def write(connection: AsyncConnection, decided: Sequence[Decided]) -> None:
+    """Store decisions, new ones and changed ones."""
+    if decided:
+        await connection.execute(_WRITE, [values(each) for each in decided])
+
+
+async def moving(connection: AsyncConnection) -> list[Decided]:
+    """The moves that were under way when they were last stored."""
+    return read_each(await connection.execute(select(t).where(t.c.result == MOVING).order_by(t.c.at)), _decided)
+
+
+async def ended_since(connection: AsyncConnection, since: Time) -> list[Decided]:
+    """The moves that ended since then, oldest first."""
+    ended = t.c.result.in_((MOVED, FAILED, STOPPED, CANCELLED))
+    query = select(t).where(ended, t.c.last_at >= since).order_by(t.c.last_at, t.c.id)
+    return read_each(await connection.execute(query), _decided)
+
+
+async def page(
+    connection: AsyncConnection,
+    tenant: str | None,
+    words: Collection[str],
+    offset: int,
+    limit: int,
+    volumes: Collection[str] | None = None,
+) -> tuple[list[Decided], int]:
+    """(One page, the total number), newest first, of a tenant (None: of all), and of these volumes (None: of all). Each of
+    `words` must be in the volume's name, the tiers, the result, its cause or reason."""
+    where: list[Any] = [] if tenant is None else [t.c.tenant == tenant]
+    if volumes is not None:
+        where.append(t.c.volume.in_(volumes))
+    texts = (t.c.name, t.c.source, t.c.target, t.c.result, t.c.cause, t.c.reason)
+    where += [or_(*(column.icontains(word, autoescape=True) for column in texts)) for word in words]
+    total = (await connection.execute(select(func.count()).select_from(t).where(*where))).scalar_one()
+    query = select(t).where(*where).order_by(t.c.last_at.desc(), t.c.id).offset(offset).limit(limit)
+    return read_each(await connection.execute(query), _decided), total
+
+
+async def drop_before(connection: AsyncConnection, moment: datetime) -> int:
+    """Delete the decisions that were last made before `moment`. Returns their number."""
+    return (await connection.execute(delete(t).where(t.c.last_at < moment, t.c.result != MOVING))).rowcount
+
+
+def _decided(row: Any) -> Decided:
+    return as_struct(row, Decided)
