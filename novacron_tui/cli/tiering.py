@@ -1,4 +1,4 @@
-"""`storage …`: heat, advice and the storage policy."""
+"""`storage …`: heat and advice."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from novacron_core.api.tiering import (
     AdviceQuery,
     HeatQuery,
     PlacementChange,
-    PolicyChange,
     Recommendation,
-    StoragePolicy,
 )
 from novacron_core.api.volumes import VolumeMove
 from novacron_core.client import Client
@@ -25,16 +23,12 @@ from novacron_core.rules.tiering.words import operations_text
 from novacron_core.rules.validation import explain
 from novacron_core.values.ages import age_text, moment_text, parse_duration
 from novacron_core.values.counts import counted
-from novacron_core.values.sizes import parse_size, size_text
-from novacron_core.values.tiers import TIERS
+from novacron_core.values.sizes import size_text
 from novacron_tui.cli.runtime.exit_codes import DONE, UsageError
 from novacron_tui.cli.runtime.lookup import find_volume, list_all
 from novacron_tui.cli.runtime.output import Output, cell, distinct_names, print_line, show_data, show_pairs, show_table
 from novacron_tui.cli.runtime.prompts import confirm
 from novacron_tui.cli.runtime.wait import report, run_change
-
-_CLASS = {"cost": "cost_per_gib_month", "latency": "expected_ms", "redundancy": "redundancy"}
-"""What is declared of a tier: its name on the command line, and that of the field."""
 
 
 async def heat(client: Client, output: Output, q: str) -> None:
@@ -168,66 +162,3 @@ async def _place(client: Client, output: Output, name_or_id: str, body: Placemen
         show_data(output, changed)
         return
     print_line(f"{cell(volume.name)}: {words}")
-
-
-async def policy(client: Client, output: Output) -> None:
-    """Show the storage policy."""
-    _show(output, await client.call(tiering.POLICY))
-
-
-async def set_policy(client: Client, output: Output, settings: Sequence[str]) -> None:
-    """Change settings, given as NAME=VALUE, and `hot.cost=2` for what is declared of a tier."""
-    before = await client.call(tiering.POLICY)
-    fields: dict[str, Any] = {}
-    for setting in settings:
-        name, sign, value = setting.partition("=")
-        if not sign:
-            raise UsageError(f"{setting}: give NAME=VALUE")
-        tier, _, what = name.partition(".")
-        if what:
-            if tier not in TIERS or what not in _CLASS:
-                raise UsageError(f"{name}: a tier's settings are {', '.join(f'hot.{each}' for each in _CLASS)}")
-            known = before.tiers.get(tier)
-            declared = fields.setdefault("tiers", {}).setdefault(tier, msgspec.to_builtins(known) if known else {})
-            declared[_CLASS[what]] = value if what == "redundancy" else None if value == "" else _number(name, value)
-        elif name not in PolicyChange.__struct_fields__ or name == "tiers":
-            raise UsageError(
-                f"{name}: the settings are {', '.join(each for each in PolicyChange.__struct_fields__ if each != 'tiers')}"
-            )
-        else:
-            fields[name] = int(_number(name, value)) if name == "evaluations" else _number(name, value)
-    try:
-        body = msgspec.convert(fields, PolicyChange)
-    except msgspec.ValidationError as e:
-        sentence, field = explain(str(e))
-        raise UsageError(f"{field}: {sentence}") from e
-    _show(output, await client.call(tiering.SET_POLICY, body=body))
-
-
-def _show(output: Output, found: StoragePolicy) -> None:
-    if output.is_data:
-        show_data(output, found)
-        return
-    rows: list[tuple[str, object]] = [
-        (name, _told(name, getattr(found, name))) for name in found.__struct_fields__ if name != "tiers"
-    ]
-    for tier, declared in found.tiers.items():
-        rows += [(f"{tier}.{word}", getattr(declared, field)) for word, field in _CLASS.items()]
-    show_pairs(rows)
-
-
-def _told(name: str, value: float) -> str:
-    """Seconds as a duration, bytes as a size: both can be given like that."""
-    if name.endswith("bytes_s"):
-        return f"{size_text(value)}/s"
-    return age_text(value) if name.endswith("_s") else f"{value:g}"
-
-
-def _number(name: str, text: str) -> float:
-    """A number; of a setting in seconds also a duration, of one in bytes also a size."""
-    try:
-        if name.endswith("bytes_s"):
-            return float(parse_size(text.removesuffix("/s")))
-        return parse_duration(text) if name.endswith("_s") and not text.replace(".", "").isdigit() else float(text)
-    except ValueError as e:
-        raise UsageError(f"{name}: {text!r} is not a value: {e}") from e

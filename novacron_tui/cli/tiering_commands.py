@@ -20,8 +20,12 @@ Volumes = Annotated[
     typer.Argument(metavar="[VOLUME]...", help="Volume names or ids.", autocompletion=completion.volume_names),
 ]
 Settings = Annotated[
-    list[str], typer.Argument(metavar="NAME=VALUE...", help="E.g. floor=0.1 hot.cost=2 hot.latency=0.8.")
+    list[str],
+    typer.Argument(
+        metavar="NAME=VALUE...", help="E.g. floor=0.1 hot.cost=2 warm-to-hot=on warm-to-hot.window=22:00-06:00."
+    ),
 ]
+Switch = Annotated[str, typer.Argument(metavar="[on|off]", help="Turn automatic moves on or off.")]
 
 
 def mount(app: typer.Typer) -> None:
@@ -118,9 +122,9 @@ def policy_show(
     context: typer.Context, output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = ""
 ) -> None:
     """Show when a volume should move, and what is declared of the tiers."""
-    from novacron_tui.cli import tiering
+    from novacron_tui.cli import storage_policy
 
-    run_with_client(context, lambda client: tiering.policy(client, output))
+    run_with_client(context, lambda client: storage_policy.show(client, output))
 
 
 @policy.command("set")
@@ -129,6 +133,28 @@ def policy_set(
     profile: ProfileFlag = "",
 ) -> None:  # fmt: skip
     """Change the storage policy."""
-    from novacron_tui.cli import tiering
+    from novacron_tui.cli import storage_policy
 
-    run_with_client(context, lambda client: tiering.set_policy(client, output, settings))
+    run_with_client(context, lambda client: storage_policy.change(client, output, settings))
+
+
+@storage.command("automatic")
+def automatic(
+    context: typer.Context, switch: Switch = "", output: OutputFlag = Output.TABLE, server: ServerFlag = "",
+    profile: ProfileFlag = "",
+) -> None:  # fmt: skip
+    """Show what the server moves by itself, or turn that on or off. `off` also cancels the moves that it makes now."""
+    from novacron_tui.cli import storage_policy
+
+    run_with_client(context, lambda client: storage_policy.automatic_moves(client, output, switch))
+
+
+@storage.command("decisions")
+def decisions(
+    context: typer.Context, words: Words = None, output: OutputFlag = Output.TABLE, server: ServerFlag = "",
+    profile: ProfileFlag = "",
+) -> None:  # fmt: skip
+    """List which advised moves the server made, held back or stopped, and why, newest first."""
+    from novacron_tui.cli import storage_policy
+
+    run_with_client(context, lambda client: storage_policy.decisions(client, output, " ".join(words or ())))

@@ -85,3 +85,34 @@ def test_policy_is_shown_and_set(signed_in: Run) -> None:
         assert (done.returncode, says in done.stderr) == (2, True), (words, done.stderr)
     done = signed_in("storage", "policy", "set", "low_mark=0.9")
     assert (done.returncode, "must be at most the high mark" in done.stderr) == (1, True)
+
+
+def test_automatic_moves_are_shown_set_and_turned_off(signed_in: Run) -> None:
+    assert signed_in("storage", "automatic").stdout == "Automatic moves are off.\n"
+    turned_on = signed_in("storage", "automatic", "on").stdout
+    assert "Nothing moves yet: turn pairs on" in turned_on and "Automatic moves are on." in turned_on
+    settings = ("warm-to-hot=on", "warm-to-hot.window=sat 22:00-06:00", "warm-to-hot.bandwidth=50M", "stop_ms=20",
+                "time_zone=Europe/Berlin", "retry_s=2h")  # fmt: skip
+    done = signed_in("storage", "policy", "set", *settings)
+    assert done.returncode == 0, done.stderr
+    assert "on, at most 50 MiB/s, begins at sat 22:00-06:00 Europe/Berlin" in done.stdout
+    found = json.loads(signed_in("storage", "policy", "show", "-o", "json").stdout)["automatic"]
+    assert (found["enabled"], found["stop_ms"], found["retry_s"]) == (True, 20, 7200)
+    signed_in("storage", "policy", "set", "warm-to-hot=off")
+    kept = json.loads(signed_in("storage", "policy", "show", "-o", "json").stdout)["automatic"]
+    assert kept["pairs"] == {"warm-to-hot": {**found["pairs"]["warm-to-hot"], "enabled": False}}
+    assert signed_in("storage", "automatic", "off").stdout == "Automatic moves are off.\n"
+    for words, says in (
+        ("automatic=yes", "automatic: give on or off"),
+        ("warm-to-hot=yes", "warm-to-hot: give on or off"),
+        ("warm-to-hot.speed=1", "the settings of a pair are warm-to-hot=on, warm-to-hot.bandwidth, warm-to-hot.window"),
+        ("warm-to-warm=on", "warm-to-warm: the settings are"),
+        ("warm-to-hot.bandwidth=fast", "bandwidth"),
+    ):
+        refused = signed_in("storage", "policy", "set", words)
+        assert (refused.returncode, says in refused.stderr) == (2, True), (words, refused.stderr)
+    refused = signed_in("storage", "policy", "set", "warm-to-hot.window=at night")
+    assert (refused.returncode, "is no window" in refused.stderr) == (1, True), refused.stderr
+    assert signed_in("storage", "automatic", "maybe").returncode == 2
+    listed = signed_in("storage", "decisions")
+    assert (listed.returncode, json.loads(signed_in("storage", "decisions", "-o", "json").stdout)) == (0, [])
