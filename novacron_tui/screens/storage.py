@@ -11,7 +11,8 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from novacron_core.api import tiering
+from novacron_core.api import automatic, tiering
+from novacron_core.api.automatic import StorageDecision
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
@@ -31,10 +32,12 @@ from novacron_tui.screens.read_screen import ReadScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.tiering import actions as advice_actions
+from novacron_tui.tiering.automatic import AUTOMATIC, decision_details
+from novacron_tui.tiering.decision_pane import DecisionPane
 from novacron_tui.tiering.entries import AdviceEntry
 from novacron_tui.tiering.pane import AdvicePane
 from novacron_tui.tiering.perform import details
-from novacron_tui.tiering.reading import AdviceData
+from novacron_tui.tiering.reading import StorageData
 from novacron_tui.volumes import actions as volume_actions
 from novacron_tui.volumes.detail import of_volume
 from novacron_tui.volumes.entries import VolumeEntry
@@ -46,21 +49,29 @@ from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
 SAMPLE_INTERVAL_S = 5.0
+Pane = VolumePane | PoolPane | AdvicePane | DecisionPane
+Row = VolumeEntry | Pool | AdviceEntry | StorageDecision
 _MARKED = {
     "volumes": "move, pin, cancel, delete and copy apply to all of them",
     "advice": "move and pin apply to all of them",
     "pools": "y copies their ids",
+    "decisions": "no action applies to several",
 }
 OPEN = open_action("Show details.")
 SWITCH = Action[Any](
-    "switch", "tab", "advice, pools", "Go on to the advice, the pools, the volumes.", needs_one=False, group="List",
+    "switch", "tab", "next list", "Go on to the advice, the pools, the decisions, the volumes.", needs_one=False,
+    group="List",
     run=lambda screen, _: screen.switch(),
 )  # fmt: skip
 ADVICE = Action[Any](
     "advice", "", "advice", "Which volumes should move between tiers, and why.", tiering.ADVICE, needs_one=False,
     group="List", run=lambda screen, _: screen.show_list("advice"), command="storage advice",
 )  # fmt: skip
-LISTS = ("volumes", "advice", "pools")
+DECISIONS = Action[Any](
+    "decisions", "", "decisions", "Which moves the server made by itself, which not, and why.", automatic.DECISIONS,
+    needs_one=False, group="List", run=lambda screen, _: screen.show_list("decisions"), command="storage decisions",
+)  # fmt: skip
+LISTS = ("volumes", "advice", "pools", "decisions")
 FILTER = filter_action("a word, tier:hot, vm:web-*, heat>10, idle>7d, size>10G, is:free, -not.")
 VOLUME_VERBS = (*volume_actions.VERBS, advice_actions.PIN)
 OF_LIST: dict[str, tuple[Action[Any], ...]] = {
@@ -73,31 +84,32 @@ OF_MANY = (*volume_actions.OF_MANY, advice_actions.PIN, *advice_actions.OF_MANY)
 
 
 class StorageScreen(ReadScreen):
-    """Shows volumes, advice or pools; the keys are those of the shown list."""
+    """Shows volumes, advice, pools or decisions; the keys are those of the shown list."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
         OPEN, SWITCH, FILTER, MARK, SORT, pool_actions.SET_TIER, *VOLUME_VERBS, *advice_actions.VERBS, pool_actions.COPY_ID,
-        ADVICE, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
+        AUTOMATIC, ADVICE, DECISIONS, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = STORAGE
-    ONE_AT_A_TIME = (*volume_actions.ONE_AT_A_TIME, pool_actions.SET_TIER, advice_actions.DISMISS)
+    ONE_AT_A_TIME = (*volume_actions.ONE_AT_A_TIME, pool_actions.SET_TIER, advice_actions.DISMISS, AUTOMATIC)
     DEFAULT_CSS = """
     StorageScreen #tiers { height: 6; padding: 0 2; border-bottom: solid $rule; }
     """
 
-    data: AdviceData
+    data: StorageData
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
-        self.data = AdviceData()
+        self.data = StorageData()
         self.volume_pane, self.pool_pane = VolumePane(session, glyphs), PoolPane(session, glyphs)
-        self.advice_pane = AdvicePane(session, glyphs, self.data)
+        self.advice_pane = AdvicePane(session, glyphs, self.data.advice)
+        self.decision_pane = DecisionPane(session, glyphs, self.data.automatic)
         self._tiers = LinesView(id="tiers")
         self._shown = LISTS[0]
 
     def body(self) -> Widget:
-        return Vertical(self._tiers, self.volume_pane, self.advice_pane, self.pool_pane)
+        return Vertical(self._tiers, *self._panes().values())
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -105,11 +117,11 @@ class StorageScreen(ReadScreen):
         self.refresh_body()
 
     @property
-    def pane(self) -> VolumePane | PoolPane | AdvicePane:
+    def pane(self) -> Pane:
         return self._panes()[self._shown]
 
-    def _panes(self) -> dict[str, VolumePane | PoolPane | AdvicePane]:
-        return {"volumes": self.volume_pane, "advice": self.advice_pane, "pools": self.pool_pane}
+    def _panes(self) -> dict[str, Pane]:
+        return dict(zip(LISTS, (self.volume_pane, self.advice_pane, self.pool_pane, self.decision_pane), strict=True))
 
     @property
     def volumes(self) -> Table[VolumeEntry]:
@@ -121,12 +133,12 @@ class StorageScreen(ReadScreen):
         """The table of pools."""
         return self.pool_pane.table
 
-    def subject(self, action: Action[Any]) -> VolumeEntry | Pool | AdviceEntry | None:
+    def subject(self, action: Action[Any]) -> Row | None:
         """The row, if the action is one on rows of the shown list; of marked ones the first that allows it."""
         if self._list_of(action) not in ("", self._shown):
             return None
         rows = self.subjects(action) if action in OF_MANY else ()
-        chosen: VolumeEntry | Pool | AdviceEntry | None = self.first_allowed(action, rows) or self.row
+        chosen: Row | None = self.first_allowed(action, rows) or self.row
         return chosen
 
     def _list_of(self, action: Action[Any]) -> str:
@@ -146,11 +158,13 @@ class StorageScreen(ReadScreen):
         return super().why_not(action)
 
     def present(self) -> Sequence[Action[Any]]:
-        return [action for action in self.ACTIONS if self._list_of(action) in ("", self._shown)]
+        missing = (MARK, MARK_ALL) if self._shown == "decisions" else ()
+        return [each for each in self.ACTIONS if self._list_of(each) in ("", self._shown) and each not in missing]
 
     def restore_from(self, before: Self) -> None:
         self._shown = before._shown
-        self.data = self.advice_pane.data = before.data
+        self.data = before.data
+        self.advice_pane.data, self.decision_pane.data = before.data.advice, before.data.automatic
         for name, pane in self._panes().items():
             pane.restore_from(before._panes()[name])  # type: ignore[arg-type]  # the same list of another screen
 
@@ -184,26 +198,33 @@ class StorageScreen(ReadScreen):
 
     def notes(self) -> Sequence[Piece]:
         """At the advice also what the volumes cost, and what following it saves, where prices are declared."""
-        cost, saves = self.data.cost_month, self.data.saves_month
-        if self._shown != "advice" or cost is None:
-            return super().notes()
-        words = f"{cost:,.2f} a month" + (f", {saves:,.2f} less by all moves" if saves else "")
-        return [*super().notes(), Piece(f"{words} ", "quiet", 1)]
+        notes = [*super().notes()]
+        if self._shown not in ("advice", "decisions"):
+            return notes
+        advice, own = self.data.advice, self.data.automatic.pieces(self.glyphs)
+        if self._shown == "advice" and advice.cost_month is not None:
+            less = f", {advice.saves_month:,.2f} less by all moves" if advice.saves_month else ""
+            notes.append(Piece(f"{advice.cost_month:,.2f} a month{less} ", "quiet", 2 if own else 1))
+        return [*notes, *(Piece(f"{piece.text}  ", piece.tone, 1) for piece in own)]
 
     def list_hint(self) -> Sequence[Piece]:
         if marked := self.marked_hint(_MARKED[self._shown]):
             return marked
-        if self._shown == "advice" and self.data.error and self.data.loaded:
-            return [Piece(f"{self.glyphs.bad} {self.data.error}", "bad"), Piece("  what is shown may be old", "quiet")]
+        advice = self.data.advice
+        reads = {"advice": (advice.error, advice.loaded), "decisions": self.data.automatic.problem}
+        error, loaded = reads.get(self._shown, ("", False))
+        if error and loaded:
+            return [Piece(f"{self.glyphs.bad} {error}", "bad"), Piece("  what is shown may be old", "quiet")]
         if hint := self.pane.hint():
             return hint
         counts = {
             "volumes": counted(len(self.session.store.volumes), "volume"),
-            "advice": f"{counted(self.data.ready, 'move')} advised" if self.data.loaded else "advice",
+            "advice": f"{counted(advice.ready, 'move')} advised" if advice.loaded else "advice",
             "pools": counted(len(self.session.store.pools), "pool"),
+            "decisions": "decisions",
         }
         there = counts[self._next]
-        tone = "accent" if self._next == "advice" and self.data.ready else "quiet"
+        tone = "accent" if self._next == "advice" and advice.ready else "quiet"
         return [Piece(f"{counts[self._shown]} {self.glyphs.dot} tab: ", "quiet"), Piece(there, tone)]
 
     # -- what the actions run --------------------------------------------------------------------------------------
@@ -222,8 +243,11 @@ class StorageScreen(ReadScreen):
         self._shown = name
         self._show_pane()
         self.refresh_body()
+        if name == "decisions":
+            self.read_again()
 
     def _show_pane(self) -> None:
+        self.data.automatic.wanted = self._shown == "decisions"
         for name, pane in self._panes().items():
             pane.display = name == self._shown
         self.pane.focus_list()
@@ -252,5 +276,7 @@ class StorageScreen(ReadScreen):
             self.run_worker(self._show_volume(detail, row))
         elif isinstance(row, AdviceEntry):
             self.app.push_screen(Detail(f"Move {one_line(row.advice.name)}", details(row)))
+        elif isinstance(row, StorageDecision):
+            self.app.push_screen(Detail(f"Decision about {one_line(row.name)}", decision_details(row)))
         elif isinstance(row, Pool):
             self.app.push_screen(Detail(one_line(row.name), of_pool(row, name)))

@@ -1,7 +1,8 @@
-"""Storage advice, read from the server: it is not part of the event stream."""
+"""Storage advice and decisions, read from the server: they are not part of the event stream."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from novacron_core.api import tiering
@@ -9,6 +10,7 @@ from novacron_core.api.tiering import Recommendation, StorageAdvice, TierForecas
 from novacron_core.errors import NotFound, NovaCronError
 from novacron_tui.connection.session import Session
 from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.tiering.automatic import AutomaticData
 
 _OLD_SERVER = "this server gives no storage advice: update it"
 
@@ -65,3 +67,15 @@ class AdviceData:
             for name, value in values.items():
                 setattr(self, name, value)
             self.version += 1
+
+
+@dataclass
+class StorageData:
+    """What the storage screen reads."""
+
+    advice: AdviceData = field(default_factory=AdviceData)
+    automatic: AutomaticData = field(default_factory=AutomaticData)
+
+    async def read(self, session: Session) -> None:
+        """Read everything anew, at the same time; what cannot be read stays as it was."""
+        await asyncio.gather(self.advice.read(session), self.automatic.read(session))

@@ -99,7 +99,7 @@ def test_disk_follows_its_heat_and_goes_back_when_it_has_cooled(
     confirm(terminal, "The VM keeps running")
     terminal.see("nothing should move now", 180)
     read_until(terminal, lambda: files(pools) == {("hot", name)})
-    terminal.press("tab", "tab")
+    terminal.press("tab", "tab", "tab")
     terminal.see(rf"{re.escape(name)} +hot ", 60)
 
     serial.wait_for_writes()

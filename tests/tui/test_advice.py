@@ -26,7 +26,7 @@ from tests.support.console.world import NOW, VIEWER
 async def reach_advice(pilot: Any, app: Console, name: str = "") -> StorageScreen:
     """The advice, with the cursor on a volume."""
     screen = await reach(pilot, app)
-    await until(pilot, lambda: screen.data.loaded)
+    await until(pilot, lambda: screen.data.advice.loaded)
     await pilot.press("tab")
     await until(pilot, lambda: screen.advice_pane.table.has_focus)
     if name:

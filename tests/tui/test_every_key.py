@@ -107,6 +107,7 @@ MEANINGS = {
     "m": {"move", "tier", "follow"},
     "P": {"pin"},
     "N": {"dismiss"},
+    "M": {"automatic"},
     "a": {"attach"},
     "f": {"detach"},
     "plus": {"grow"},

@@ -110,7 +110,7 @@ async def test_a_viewer_and_a_lost_line_change_nothing() -> None:
         await pilot.press("tab", "tab")
         await until(pilot, lambda: "VOLUMES" in text(app))
         assert "PATH" not in text(app), "where pools are on a host is for administrators"
-        await pilot.press("tab")
+        await pilot.press("tab", "tab")
         await until(pilot, lambda: here(app).pane is here(app).volume_pane)
         stream.say(Disconnected("the line was cut", 60.0))
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
@@ -171,12 +171,13 @@ async def test_hostile_names_stay_text() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 45)], ids=["80x24", "140x45"])
 @pytest.mark.parametrize(
-    "what", ["volumes", "advice", "follow", "pools", "move", "create", "volume", "empty", "upload"]
+    "what",
+    ["volumes", "advice", "follow", "pools", "decisions", "automatic", "move", "create", "volume", "empty", "upload"],
 )
 def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
     keys = {
         "volumes": ["down", "down"], "pools": ["tab", "tab"], "advice": ["tab"], "follow": ["tab", "*", "m"], "move": ["end", "m"], "create": ["c"], "volume": ["home", "enter"],
-        "empty": [], "upload": ["i"],
+        "empty": [], "upload": ["i"], "decisions": ["tab", "tab", "tab", "down"], "automatic": ["M"],
     }[what]  # fmt: skip
     stream = storage(volumes=[], vms=[]) if what == "empty" else storage()
     app = console(wire(), stream)
@@ -189,7 +190,9 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
             await pilot.pause()
         if what == "volume":
             await until(pilot, lambda: "1,204,311 reads" in text(app))
-        if what in ("follow", "move", "create", "volume", "upload"):
+        if what == "decisions":
+            await until(pilot, lambda: "build-cache" in text(app))
+        if what in ("follow", "move", "create", "volume", "upload", "automatic"):
             await until(pilot, lambda: not isinstance(app.screen, StorageScreen))
 
     assert snap_compare(app, terminal_size=size, run_before=before)

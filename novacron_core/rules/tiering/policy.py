@@ -28,7 +28,7 @@ def why_not_policy(policy: StoragePolicy) -> dict[str, str]:
 def why_not_automatic(policy: AutomaticPolicy) -> dict[str, str]:
     """The same of automatic moves."""
     found = {}
-    if not _is_time_zone(policy.time_zone):
+    if not is_time_zone(policy.time_zone):
         found["automatic.time_zone"] = f"must be a time zone like Europe/Berlin: there is no {policy.time_zone!r}"
     for name, pair in policy.pairs.items():
         if 0 < pair.bandwidth_bytes_s < MIN_BANDWIDTH:
@@ -42,7 +42,8 @@ def why_not_automatic(policy: AutomaticPolicy) -> dict[str, str]:
     return found
 
 
-def _is_time_zone(name: str) -> bool:
+def is_time_zone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
     try:
         return name == "UTC" or bool(ZoneInfo(name))
     except (KeyError, ValueError, OSError):  # no such zone, a path outside, or a folder of zones

@@ -8,12 +8,20 @@ from typing import Any
 
 import msgspec
 
+from novacron_core.api.automatic import AutomaticStatus, StorageDecision
 from novacron_core.api.base import Page
 from novacron_core.api.events import InventoryFrame, SamplesFrame
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.samples import HeatSample, TierSample
-from novacron_core.api.tiering import HeatHistory, Recommendation, StorageAdvice, TierForecast, VolumeHeat
+from novacron_core.api.tiering import (
+    HeatHistory,
+    Recommendation,
+    StorageAdvice,
+    StoragePolicy,
+    TierForecast,
+    VolumeHeat,
+)
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
 from novacron_core.values.sizes import GIB, MIB, TIB
@@ -221,6 +229,30 @@ def history() -> HeatHistory:
     )  # fmt: skip
 
 
+def decision(number: int, name: str, result: str, ago: timedelta, **more: Any) -> StorageDecision:
+    base = StorageDecision(
+        id=f"decision-{number}", at=NOW - ago, last_at=NOW - ago, host=HOST_ID, volume=f"vol-{number}", name=name,
+        source="hot", target="warm", result=result, size_bytes=3 * GIB, operation=None,
+        text="no operation for 9d, 0.02 operations/s over a week; copies 3 GiB in about 52s; hot 39% to 38%; warm 85% to 86%",
+    )  # fmt: skip
+    return msgspec.structs.replace(base, **more)
+
+
+def decisions() -> Page[StorageDecision]:
+    """What the server decided in the last days."""
+    busy = "1,240 operations/s over a day and a week: 14 per GiB, and hot takes from 0.9; copies 90 GiB in about 26m"
+    rows = [
+        decision(5, "build-cache", "moving", timedelta(minutes=3), source="warm", target="hot", text=busy, operation="op-9"),
+        decision(2, "web-02-5e6f7a8b.qcow2", "held", timedelta(minutes=4), at=NOW - timedelta(hours=7), times=840,
+                 cause="turn", reason="one move at a time: another volume is being moved from hot to warm"),
+        decision(3, "db-01-data", "stopped", timedelta(hours=5),
+                 reason="hot is slow: 9 of 10 requests within 22 ms, and the limit is 15 ms"),
+        decision(8, "old-builds", "moved", timedelta(days=2), source="warm", target="cold", operation="op-8"),
+        decision(4, "db-01-backup", "failed", timedelta(days=40), reason="cold is full: 0 B free"),
+    ]  # fmt: skip
+    return Page(items=rows, total=len(rows), page=1, page_size=500)
+
+
 def wire(**routes: Any) -> Wire:
     """Answers what the screen reads beside the stream."""
     page = Page(items=TIERS, total=3, page=1, page_size=100)
@@ -228,5 +260,8 @@ def wire(**routes: Any) -> Wire:
         "GET /api/storage/tiers": lambda _: ok(page),
         "GET /api/storage/volumes/vol-5/heat": lambda _: ok(history()),
         "GET /api/storage/advice": lambda request: ok(advice(request.url.params.get("volumes", ""))),
+        "GET /api/storage/policy": lambda _: ok(StoragePolicy()),
+        "GET /api/storage/automatic": lambda _: ok(AutomaticStatus(enabled=False)),
+        "GET /api/storage/decisions": lambda _: ok(decisions()),
     }
     return Wire(routes={**known, **routes})
