@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from novacron_core.api.pools import Pool
 from novacron_core.api.tiering import Recommendation, StorageAdvice, StoragePolicy, TierForecast
 from novacron_core.api.volumes import HIDDEN_VM, Volume
 from novacron_core.rules.tiering.advice import Advice, DiskState, TierSpace, density, evaluate
@@ -18,11 +17,12 @@ from novacron_core.rules.tiering.words import advice_text
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_core.values.sizes import GIB, MIB
-from novacron_core.values.tiers import FILE_POOLS, TIERS, TierName
+from novacron_core.values.tiers import TIERS, TierName
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.subjects import host_word
 from novacron_server.tiering.book import HeatBook
 from novacron_server.tiering.rounding import significant
+from novacron_server.tiering.spaces import tiers_of
 
 SHARE, _CHEAP_S = 20, 0.02
 _HOST = "\0host"
@@ -200,29 +200,16 @@ class Advisor:
         """The host's tiers that a volume can move between, and notes on the others."""
         notes = list[str]()
         spaces: dict[TierName, TierSpace] = {}
-        disks: dict[object, TierName] = {}
-        for tier in TIERS:
-            own = self._disks_of(host_id, tier)
-            if shared := [disks[device] for device in own if device in disks]:
+        for each in tiers_of(self._inventory.state.storage, host_id):
+            if each.shares_with is not None:
                 notes.append(
-                    f"{tier} and {shared[-1]} are on the same disk of {_HOST}: a move between them gains nothing"
+                    f"{each.tier} and {each.shares_with} are on the same disk of {_HOST}: a move between them gains nothing"
                 )
-            elif capacity := sum(pool.capacity_bytes or 0 for pool in own.values()):
-                disks |= dict.fromkeys(own, tier)
-                used = sum(pool.allocated_bytes or 0 for pool in own.values())
-                spaces[tier] = self._space(host_id, tier, capacity, used, now)
+            else:
+                spaces[each.tier] = self._space(host_id, each.tier, each.capacity_bytes, each.used_bytes, now)
         if len(spaces) == 1 and not notes:
             notes.append(f"only {next(iter(spaces))} has a pool on {_HOST}: there is nowhere to move to")
         return spaces, notes
-
-    def _disks_of(self, host_id: str, tier: TierName) -> dict[object, Pool]:
-        """The disks (`st_dev`) of a tier of a host, each with one of the pools on it that volumes are put into."""
-        storage, found = self._inventory.state.storage, dict[object, Pool]()
-        for pool in storage.pools_on(host_id).values():
-            facts = storage.pool_facts(host_id, pool.name)
-            if pool.tier == tier and pool.active and pool.type in FILE_POOLS and facts is not None:
-                found.setdefault(pool.id if facts.device is None else facts.device, pool)
-        return found
 
     def _space(self, host_id: str, tier: TierName, capacity: int, used: int, now: float) -> TierSpace:
         measured = self._book.latencies.percentiles(host_id, tier, now)
