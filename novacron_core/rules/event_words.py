@@ -14,6 +14,8 @@ EVENT_WORDS = {
     "pool.updated": "changed",
     "host.updated": "changed",
     "tier.updated": "changed",
+    "tier.filling": "filling up",
+    "tier.relieved": "has room again",
     "system.started": "server started",
     "access.warning": "security warning",
 }

@@ -37,6 +37,9 @@ _EVENT_TONES = {
     "vm.failed": "bad",
     "host.up": "good",
     "host.down": "bad",
+    "tier.filling": "warn",
+    "tier.nearly_full": "bad",
+    "tier.relieved": "good",
 }
 Lines = list[list[Piece]]
 

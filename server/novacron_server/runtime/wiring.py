@@ -78,6 +78,7 @@ from novacron_server.tiering.automatic_moves.runner import AutomaticMoves
 from novacron_server.tiering.book import HeatBook
 from novacron_server.tiering.clock import HeatClock
 from novacron_server.tiering.keeper import EVERY_S, HeatKeeper
+from novacron_server.tiering.marks import TierMarks
 from novacron_server.tiering.policies import Policies
 from novacron_server.tiering.service import HeatService
 from novacron_server.tiering.shown import ShownHeat
@@ -122,6 +123,7 @@ class HeatParts:
     policies: Policies
     automatic: AutomaticMoves
     decisions: DecisionHistory
+    marks: TierMarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ async def _start(parts: Parts) -> None:
     background.add("heat of volumes", parts.heat.keeper.run)
     background.add("storage advice", parts.heat.advisor.run)
     background.add("automatic moves", parts.heat.automatic.run)
+    background.add("capacity marks", parts.heat.marks.run)
     if parts.settings.simulated_vms:
         background.add("simulated crashes", SimulatedCrashes(parts.inventory).run)
     if (lock := parts.database.server_lock) is not None:
@@ -378,6 +381,7 @@ def _heat(
         policies=Policies(database, group_commit, inventory, advisor, automatic.look_now),
         automatic=automatic,
         decisions=DecisionHistory(database, inventory),
+        marks=TierMarks(group_commit, inventory, lambda: advisor.policy),
     )
 
 
@@ -466,6 +470,7 @@ async def _load(parts: Parts) -> None:
         await parts.boot_times.load(connection)
         await parts.heat.keeper.load(connection)
         await parts.heat.policies.load(connection)
+        await parts.heat.marks.load(connection)
 
     await parts.database.run(rows, read_only=True)
     await parts.leftovers.load()
