@@ -20,8 +20,8 @@ MAX_DAYS = 400
 
 
 class VolumeHeat(Value, frozen=True, kw_only=True):
-    """How hot a volume is, as of `as_of`: later values are not known (a host that does not respond, a guest whose QEMU
-    gives no counters).
+    """How hot a disk is, as of `as_of`: later values are not known (a host that does not respond, a guest whose QEMU gives no
+    counters). Kernels, initrds and backing files have no heat: no disk counts what is read of them.
 
     `fast` and `slow` are averages in weighted operations per second, with half-lives of a day and of a week: an operation
     of more than 64 KiB counts less, so that a backup does not make a disk hot. `heat` is the lower of both per GiB that the

@@ -9,11 +9,9 @@ from novacron_core.api.samples import HeatSample
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.operation_words import noun
+from novacron_core.rules.tiering.heat import ROLES
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_tui.connection.store import Store
-
-_NEVER_READ = ("kernel", "initrd")
-"""QEMU reads these files itself when the guest starts: no disk counts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,12 @@ def entries(store: Store) -> list[VolumeEntry]:
 def entry_of(store: Store, volume: Volume) -> VolumeEntry:
     """A volume with its VM and operation."""
     vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
-    heat = None if volume.role in _NEVER_READ else store.samples.heat.get(volume.id)
-    return VolumeEntry(volume, vm, store.operation_on(volume), heat)
+    return VolumeEntry(volume, vm, store.operation_on(volume), heat_of(store, volume))
+
+
+def heat_of(store: Store, volume: Volume) -> HeatSample | None:
+    """The newest heat of a volume; None where it is not known, and where there is none."""
+    return store.samples.heat.get(volume.id) if volume.role in ROLES else None
 
 
 def why_not_cancel(entry: VolumeEntry, _store: Store) -> str | None:

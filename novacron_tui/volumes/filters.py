@@ -7,11 +7,11 @@ from collections.abc import Callable
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.volumes import volume_fields
 from novacron_tui.connection.store import Store
-from novacron_tui.volumes.entries import VolumeEntry
+from novacron_tui.volumes.entries import VolumeEntry, heat_of
 
 
 def volume_filter(text: str, store: Store) -> Callable[[VolumeEntry], bool]:
     hosts = {host.id: host.name for host in store.hosts.values()}
     vms = {vm.id: vm.name for vm in store.vms.values()}
-    test = compile_filter(text, volume_fields(hosts, vms, lambda volume: store.samples.heat.get(volume.id), store.now))
+    test = compile_filter(text, volume_fields(hosts, vms, lambda volume: heat_of(store, volume), store.now))
     return lambda entry: test(entry.volume)

@@ -263,11 +263,15 @@ async def test_cost_and_savings_are_shown_where_prices_are_declared() -> None:
         await until(pilot, lambda: "a month" not in line_text(app, "status"))
 
 
-async def test_kernel_of_a_vm_has_no_heat_of_its_own() -> None:
+@pytest.mark.parametrize("role", ["kernel", "initrd", "backing file"])
+async def test_kernel_of_a_vm_has_no_heat_of_its_own(role: str) -> None:
     """QEMU reads it when the guest starts, and no disk counts that."""
-    known = [msgspec.structs.replace(each, role="kernel") if each.id == "vol-1" else each for each in volumes()]
+    known = [msgspec.structs.replace(each, role=role) if each.id == "vol-1" else each for each in volumes()]
     app = console(wire(), storage(volumes=known))
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
         await until(pilot, lambda: any(entry.heat for entry in screen.volumes.rows))
         assert {entry.id for entry in screen.volumes.rows if entry.heat is None} == {"vol-1", "vol-7"}
+        await pilot.press("/", *"heat<100")
+        await until(pilot, lambda: len(screen.volumes.rows) < 6)
+        assert "vol-1" not in {entry.id for entry in screen.volumes.rows}

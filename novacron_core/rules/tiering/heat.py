@@ -22,6 +22,10 @@ SMALL_BYTES = 64 * KIB
 """An operation of at most this size counts as one; of a larger one only the part, so that a backup or a scan, which a slow
 tier serves well, does not make a disk hot."""
 
+ROLES = ("", "disk")
+"""The roles of volumes that heat and advice are about. QEMU reads a kernel and an initrd itself, and a backing file through
+the disk above it: no disk counts that, and they stay with their VM."""
+
 
 class Heat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The heat of a disk at the time `at` (seconds since 1970). `fast` and `slow` are sums in weighted operations per

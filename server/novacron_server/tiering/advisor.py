@@ -13,6 +13,7 @@ import msgspec
 from novacron_core.api.tiering import Recommendation, StorageAdvice, StoragePolicy, TierForecast
 from novacron_core.api.volumes import HIDDEN_VM, Volume
 from novacron_core.rules.tiering.advice import Advice, DiskState, TierSpace, density, evaluate
+from novacron_core.rules.tiering.heat import ROLES
 from novacron_core.rules.tiering.words import advice_text
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
@@ -27,8 +28,6 @@ from novacron_server.tiering.spaces import tiers_of
 SHARE, _CHEAP_S = 20, 0.02
 _HOST = "\0host"
 """In a note: the host, whose name not every reader is told."""
-_DISKS = ("", "disk")
-"""The roles of volumes that advice is about: a kernel, an initrd or a backing file stays with its VM."""
 EVERY_S = 3600.0
 """An evaluation counts how often running each volume was above the line."""
 
@@ -152,7 +151,7 @@ class Advisor:
             if not volume.unmanaged
             and volume.tier in TIERS
             and volume.id in self._book.volumes
-            and volume.role in _DISKS
+            and volume.role in ROLES
         }
         return HostState(disks, spaces, notes)
 

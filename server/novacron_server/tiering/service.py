@@ -9,6 +9,7 @@ from novacron_core import errors
 from novacron_core.api.samples import heat_per_gib
 from novacron_core.api.tiering import HeatHistory, HeatQuery, VolumeHeat
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.tiering.heat import ROLES
 from novacron_core.rules.visibility import Principal
 from novacron_server.database.rows import read_each
 from novacron_server.database.transactions import Connection, Database
@@ -25,18 +26,17 @@ class HeatService:
         self._database, self._volumes, self._book = database, volumes, book
 
     def list(self, principal: Principal, q: str = "") -> Iterator[VolumeHeat]:
-        """The heat of the volumes that match the filter `q`, of those that were watched. Raises ValidationFailed."""
+        """The heat of the disks that match the filter `q`, of those that were watched. Raises ValidationFailed."""
         found = (self._of(volume) for volume in self._volumes.list(principal, q))
         return (heat for heat in found if heat is not None)
 
     async def of_volume(self, principal: Principal, volume_id: str, query: HeatQuery) -> HeatHistory:
-        """Raises NotFound, also for a volume that was not watched yet, DatabaseUnavailable, and RateLimited while many
-        others search."""
+        """Raises NotFound, also for a volume that is no disk or was not watched yet, DatabaseUnavailable, and RateLimited
+        while many others search."""
         volume = self._volumes.get(principal, volume_id)
         now = self._of(volume)
         if now is None:
-            why = "it is unmanaged" if volume.unmanaged else "its host was not read since it was made"
-            raise errors.NotFound(f"{volume.name} has no heat: {why}")
+            raise errors.NotFound(f"{volume.name} has no heat: {_why_none(volume)}")
         end = datetime.fromtimestamp(self._book.clock.now(), UTC)
         since = end - timedelta(days=query.days)
 
@@ -51,7 +51,7 @@ class HeatService:
 
     def _of(self, volume: Volume) -> VolumeHeat | None:
         known = self._book.volumes.get(volume.id)
-        if known is None:
+        if known is None or volume.role not in ROLES:
             return None
         heat, rates = self._book.heat_and_rates(known)
         operations = known.reads + known.writes
@@ -75,3 +75,11 @@ class HeatService:
             mean_bytes=round((known.read_bytes + known.written_bytes) / operations) if operations else None,
             sequential=round(known.sequential / known.active, 3) if known.active else None,
         )
+
+
+def _why_none(volume: Volume) -> str:
+    if volume.unmanaged:
+        return "it is unmanaged"
+    if volume.role not in ROLES:
+        return f"it is the {volume.role} of a VM, whose reads no disk counts"
+    return "its host was not read since it was made"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from novacron_core import errors
@@ -129,3 +130,19 @@ async def test_stream_sends_the_heat_that_has_changed_to_who_may_see_it(server: 
         )  # what was sent is not sent again
         second = await stream.until(lambda frame: frame is not first and bool(frame.get("heat")))
         assert {volume: sample[0] > 1000 for volume, sample in second["heat"].items()} == {own.id: True}
+
+
+async def test_kernel_of_a_vm_is_not_listed_as_never_used(
+    server: LiveServer, red: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = await make_vm(server, server.admin, "web-01")
+    now = clock()
+    for number in range(2):
+        read(server, {disk: 3000 * number}, now + 15 * number)
+    assert [each.id for each in (await server.admin.call(tiering.LIST)).items] == [disk.id]
+    kernel = msgspec.structs.replace(disk, role="kernel")
+    monkeypatch.setattr(server.parts.volumes, "list", lambda *_: [kernel])
+    monkeypatch.setattr(server.parts.volumes, "get", lambda *_: kernel)
+    assert (await server.admin.call(tiering.LIST)).items == []
+    with pytest.raises(errors.NotFound, match=f"{disk.name} has no heat: it is the kernel of a VM"):
+        await server.admin.call(tiering.OF_VOLUME, volume_id=disk.id)
