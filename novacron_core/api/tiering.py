@@ -27,7 +27,8 @@ class VolumeHeat(Value, frozen=True, kw_only=True):
     of more than 64 KiB counts less, so that a backup does not make a disk hot. `heat` is the lower of both per GiB that the
     volume takes: what it is ranked by. `observed_s` is for how long it was watched.
     The sums are of all that was seen since. `accessed_at` is null if no operation was ever seen. `sequential` is the share,
-    0 to 1, of the readings with operations whose mean size looks like a backup, a scan or a copy.
+    0 to 1, of the readings with operations whose mean size looks like a backup, a scan or a copy. `cost_month` is what its
+    space costs by the declared price of its tier, null without one.
     """
 
     id: str
@@ -48,6 +49,7 @@ class VolumeHeat(Value, frozen=True, kw_only=True):
     written_bytes: int = 0
     mean_bytes: int | None = None
     sequential: float | None = None
+    cost_month: float | None = None
 
 
 class HeatHistory(Value, frozen=True):

@@ -19,6 +19,7 @@ from novacron_core.api.tiering import (
 )
 from novacron_core.api.volumes import VolumeMove
 from novacron_core.client import Client
+from novacron_core.rules.tiering.classes import cost_text
 from novacron_core.rules.tiering.words import operations_text
 from novacron_core.rules.validation import explain
 from novacron_core.values.ages import age_text, moment_text, parse_duration
@@ -38,13 +39,16 @@ async def heat(client: Client, output: Output, q: str) -> None:
         show_data(output, found)
         return
     names = {vm.id: vm.name for vm in await list_all(client, vms.LIST, vms.VMQuery())} if found else {}
+    priced = any(v.cost_month is not None for v in found)
     rows = (
         (name, v.tier or "-", operations_text(v.fast), operations_text(v.slow), operations_text(v.heat),
          age_text((v.as_of - v.accessed_at).total_seconds()) if v.accessed_at else "never",
-         size_text(v.allocated_bytes), names.get(v.vm, v.vm) if v.vm else "-")
+         size_text(v.allocated_bytes), *((cost_text(v.cost_month) or "-",) if priced else ()),
+         names.get(v.vm, v.vm) if v.vm else "-")
         for v, name in zip(found, distinct_names([v.name for v in found]), strict=True)
     )  # fmt: skip
-    show_table(("NAME", "TIER", "OPS/S DAY", "OPS/S WEEK", "PER GIB", "IDLE", "ON DISK", "VM"), rows)
+    cost = ("A MONTH",) if priced else ()
+    show_table(("NAME", "TIER", "OPS/S DAY", "OPS/S WEEK", "PER GIB", "IDLE", "ON DISK", *cost, "VM"), rows)
 
 
 async def history(client: Client, output: Output, name_or_id: str, days: int) -> None:

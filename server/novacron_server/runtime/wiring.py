@@ -376,7 +376,7 @@ def _heat(
     return HeatParts(
         book=book,
         keeper=HeatKeeper(database, storage, book, every_s=max(1.0, EVERY_S / settings.heat_speed)),
-        service=HeatService(database, volumes, book),
+        service=HeatService(database, volumes, book, lambda: advisor.policy),
         advisor=advisor,
         policies=Policies(database, group_commit, inventory, advisor, automatic.look_now),
         automatic=automatic,

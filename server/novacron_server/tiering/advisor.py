@@ -13,6 +13,7 @@ import msgspec
 from novacron_core.api.tiering import Recommendation, StorageAdvice, StoragePolicy, TierForecast
 from novacron_core.api.volumes import HIDDEN_VM, Volume
 from novacron_core.rules.tiering.advice import Advice, DiskState, TierSpace, density, evaluate
+from novacron_core.rules.tiering.classes import cost_month, price_of
 from novacron_core.rules.tiering.heat import ROLES
 from novacron_core.rules.tiering.words import advice_text
 from novacron_core.rules.visibility import Principal
@@ -281,22 +282,19 @@ class Advisor:
                 expected_ms=declared.expected_ms if declared else None,
             )
 
-    def _price(self, tier: str | None) -> float | None:
-        declared = self.policy.tiers.get(_tier(tier)) if tier in TIERS else None
-        return declared.cost_per_gib_month if declared else None
-
     def _cost(self, volumes: Iterable[Volume]) -> float | None:
         """What the volumes cost in a month; None when no tier has a price."""
-        priced = [(volume, price) for volume in volumes if (price := self._price(volume.tier)) is not None]
-        return round(sum(volume.allocated_bytes / GIB * price for volume, price in priced), 2) if priced else None
+        costs = [cost_month(self.policy, volume.tier, volume.allocated_bytes) for volume in volumes]
+        priced = [cost for cost in costs if cost is not None]
+        return round(sum(priced), 2) if priced else None
 
     def _savings(self, recommendations: Iterable[Recommendation]) -> float | None:
         saved = [
             each.size_bytes / GIB * (before - after)
             for each in recommendations
             if not each.refused
-            and (before := self._price(each.source)) is not None
-            and (after := self._price(each.target)) is not None
+            and (before := price_of(self.policy, each.source)) is not None
+            and (after := price_of(self.policy, each.target)) is not None
         ]
         return round(sum(saved), 2) if saved else None
 

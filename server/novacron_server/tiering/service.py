@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from novacron_core import errors
 from novacron_core.api.samples import heat_per_gib
-from novacron_core.api.tiering import HeatHistory, HeatQuery, VolumeHeat
+from novacron_core.api.tiering import HeatHistory, HeatQuery, StoragePolicy, VolumeHeat
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.tiering.classes import cost_month
 from novacron_core.rules.tiering.heat import ROLES
 from novacron_core.rules.visibility import Principal
 from novacron_server.database.rows import read_each
@@ -22,8 +23,11 @@ from novacron_server.volumes.service import Volumes
 class HeatService:
     """Shows what the book knows of the volumes that a principal sees."""
 
-    def __init__(self, database: Database, volumes: Volumes, book: HeatBook) -> None:
-        self._database, self._volumes, self._book = database, volumes, book
+    def __init__(
+        self, database: Database, volumes: Volumes, book: HeatBook, policy: Callable[[], StoragePolicy]
+    ) -> None:
+        """`policy` returns the one in force."""
+        self._database, self._volumes, self._book, self._policy = database, volumes, book, policy
 
     def list(self, principal: Principal, q: str = "") -> Iterator[VolumeHeat]:
         """The heat of the disks that match the filter `q`, of those that were watched. Raises ValidationFailed."""
@@ -55,6 +59,7 @@ class HeatService:
             return None
         heat, rates = self._book.heat_and_rates(known)
         operations = known.reads + known.writes
+        cost = cost_month(self._policy(), volume.tier, volume.allocated_bytes)
         return VolumeHeat(
             id=volume.id,
             name=volume.name,
@@ -74,6 +79,7 @@ class HeatService:
             written_bytes=round(known.written_bytes),
             mean_bytes=round((known.read_bytes + known.written_bytes) / operations) if operations else None,
             sequential=round(known.sequential / known.active, 3) if known.active else None,
+            cost_month=None if cost is None else round(cost, 2),
         )
 
 

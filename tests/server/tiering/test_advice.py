@@ -33,6 +33,8 @@ from novacron_core.values.tiers import TierName
 from novacron_server.database.repository import store_setting
 from novacron_server.tiering.advisor import Advisor
 from novacron_server.tiering.book import KnownHeat
+from novacron_tui.cli import tiering as cli
+from novacron_tui.cli.runtime.output import Output
 from tests.support.api_tokens import with_token
 from tests.support.requests import succeeded, three_pools
 from tests.support.server import LiveServer
@@ -215,9 +217,14 @@ async def test_policy_is_changed_recorded_and_kept(server: LiveServer, red: Clie
         await red.call(tiering.SET_POLICY, body=PolicyChange(floor=1.0))
 
 
-async def test_cost_and_savings_come_from_the_declared_classes(server: LiveServer, red: Client) -> None:
+async def test_cost_and_savings_come_from_the_declared_classes(
+    server: LiveServer, red: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
     await volume_with(server, server.admin, "old", "hot", 0.0, idle_s=40 * DAY)
     assert (await server.admin.call(tiering.ADVICE)).cost_month is None
+    assert [each.cost_month for each in (await server.admin.call(tiering.LIST)).items] == [None]
+    await cli.heat(server.admin, Output.TABLE, "")
+    assert "A MONTH" not in capsys.readouterr().out
     tiers: dict[TierName, TierClassChange] = {
         "hot": TierClassChange(cost_per_gib_month=1024.0),
         "cold": TierClassChange(cost_per_gib_month=0.0),
@@ -227,6 +234,12 @@ async def test_cost_and_savings_come_from_the_declared_classes(server: LiveServe
     (volume,) = (await server.admin.call(volumes.LIST, query=ListQuery(q="name:old"))).items
     assert found.cost_month == pytest.approx(volume.allocated_bytes / MIB, abs=0.01)
     assert found.saves_month == 1.0
+    (heat,) = (await server.admin.call(tiering.LIST, query=ListQuery(q="name:old"))).items
+    assert heat.cost_month == found.cost_month
+    await cli.heat(server.admin, Output.TABLE, "")
+    head, row = capsys.readouterr().out.splitlines()[-2:]
+    assert head.split()[-3:] == ["A", "MONTH", "VM"]
+    assert row.split()[-2] == f"{found.cost_month:,.2f}"
 
 
 async def test_tiers_on_one_disk_gain_nothing(server: LiveServer) -> None:
