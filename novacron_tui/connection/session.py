@@ -14,8 +14,10 @@ from novacron_core.api.access import VALIDATE, User
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import InventoryFrame, SampleRequest
 from novacron_core.api.operations import BulkItem, Operation
+from novacron_core.api.tiering import POLICY
 from novacron_core.values.roles import SET_UP_ONLY, allows
 from novacron_tui.connection.feed import Feed
+from novacron_tui.connection.policy import KnownPolicy
 from novacron_tui.connection.store import Store, VMKey
 from novacron_tui.servers.server_ref import ServerRef
 
@@ -56,6 +58,7 @@ class Session:
         self.last_screens: dict[type[Any], Any] = {}
         self.other_tenants: list[str] = []
         """Tenants that an administrator may work in, as far as they were read."""
+        self.policy = KnownPolicy()
         self._updates = updates or self._stream
         self._watchers: list[Callable[[], None]] = []
         self._reading: asyncio.Future[None] | None = None
@@ -104,6 +107,11 @@ class Session:
     def may(self, endpoint: Endpoint[Any, Any, Any]) -> bool:
         """Whether this operator's role holds the endpoint's permission."""
         return allows(self.user.role, endpoint.permission, self.user.limits)
+
+    async def read_policy(self) -> None:
+        """Read the storage policy, if this operator may and it was not read lately."""
+        if self.may(POLICY):
+            await self.policy.read(self.client)
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every change. Returns a function that unsubscribes it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novacron_core.api.pools import Pool
+from novacron_core.api.tiering import StoragePolicy
 from novacron_core.values.sizes import size_text
+from novacron_tui.connection.policy import KnownPolicy
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.cells import Cell, Column
@@ -13,7 +15,9 @@ from novacron_tui.widgets.cells import Cell, Column
 _BAR = 10
 
 
-def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool, paths: bool) -> list[Column[Pool]]:
+def columns(
+    glyphs: Glyphs, host_name: Callable[[str], str], policy: KnownPolicy, *, many_hosts: bool, paths: bool
+) -> list[Column[Pool]]:
     """The columns: name, tier, disk usage and location. `paths`: the reader is told where the pools are on their hosts."""
 
     text = glyphs.cell
@@ -25,7 +29,8 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
         part = part_used(pool.allocated_bytes, pool.capacity_bytes)
         if part is None:
             return (("inactive" if not pool.active else glyphs.no, "warn" if not pool.active else "quiet"),)
-        return ((f"{glyphs.bar(part, _BAR)}{part:>5.0%}", tone_of(part)),)
+        tone = tone_of(part, policy.value if pool.tier else None)
+        return ((f"{glyphs.bar(part, _BAR)}{part:>5.0%}", tone),)
 
     def name(pool: Pool) -> Cell:
         marks = "" if pool.managed else " unmanaged"
@@ -58,6 +63,8 @@ def part_used(used: int | None, capacity: int | None) -> float | None:
     return used / capacity if used is not None and capacity else None
 
 
-def tone_of(part: float) -> str:
-    """The tone of a disk with this used fraction."""
-    return "bad" if part >= 0.95 else "warn" if part >= 0.85 else "good"
+def tone_of(part: float, policy: StoragePolicy | None = None) -> str:
+    """The tone of a disk with this used fraction; of one of a tier by the marks of the policy."""
+    if policy is None:
+        return "bad" if part >= 0.95 else "warn" if part >= 0.85 else "good"
+    return "bad" if part > 1 - policy.spare else "warn" if part > policy.high_mark else "good"

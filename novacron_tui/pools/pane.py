@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from novacron_core.api.pools import Pool
 from novacron_core.values.roles import Role
@@ -25,11 +25,11 @@ class PoolPane(ListPane[Pool]):
         store = session.store
         self._session = session
         administers = session.user.role is Role.ADMINISTRATOR  # others are not told where files are on a host
-        shown = columns(glyphs, store.host_name, many_hosts=len(store.hosts) > 1, paths=administers)
+        shown = columns(glyphs, store.host_name, session.policy, many_hosts=len(store.hosts) > 1, paths=administers)
         super().__init__(Table(shown, lambda pool: pool.id, signs=glyphs.table_signs, id="pools"))
 
-    def version(self) -> int:
-        return self._session.store.version
+    def version(self) -> Hashable:
+        return self._session.store.version, self._session.policy.version
 
     def rows(self) -> Sequence[Pool]:
         return list(self._session.store.pools.values())

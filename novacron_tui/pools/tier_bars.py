@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from novacron_core.api.samples import TierSample
+from novacron_core.api.tiering import StoragePolicy, TierClass
 from novacron_core.api.tiers import Tier
+from novacron_core.rules.tiering.classes import class_of, class_text
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIERS
@@ -22,10 +24,10 @@ HEIGHT = 5
 _WIDE = 36
 
 
-def lines(tiers: dict[str, Tier], width: int, glyphs: Glyphs) -> Lines:
-    """HEIGHT lines of `width` cells with the tiers in three columns."""
+def lines(tiers: dict[str, Tier], width: int, glyphs: Glyphs, policy: StoragePolicy | None = None) -> Lines:
+    """HEIGHT lines of `width` cells with the tiers in three columns; with the marks and classes of the policy, if known."""
     each = (width - 2 * _GAP) // 3
-    columns = [_tier(name, tiers.get(name), each, glyphs) for name in TIERS]
+    columns = [_tier(name, tiers.get(name), each, glyphs, policy) for name in TIERS]
     return [_joined([column[row] for column in columns], each) for row in range(HEIGHT)]
 
 
@@ -60,7 +62,7 @@ def _cut(cell: list[Piece], width: int) -> list[Piece]:
     return [*kept, Piece(" " * room)] if room > 0 else kept
 
 
-def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
+def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs, policy: StoragePolicy | None) -> Lines:
     title = Piece(name.upper(), "strong")
     if tier is None or not tier.pools:
         notes = [Piece(one_line(note), "warn") for note in (tier.notes if tier else ())][:1]
@@ -71,10 +73,12 @@ def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
     free = [Piece(size_text(tier.free_bytes), "strong"), Piece(f" free of {size_text(tier.capacity_bytes)}", "plain")]
     return [
         head,
-        _bar(part, width, glyphs),
+        _bar(part, width, glyphs, policy),
         spread(free, _requests(tier), width),
         [Piece(_provisioned(tier, wide=width >= _WIDE), "quiet")],
-        _footer_pieces(tier, glyphs, [] if head[-1:] == rates else rates),
+        _footer_pieces(
+            tier, glyphs, [] if head[-1:] == rates else rates, class_of(policy, name) if policy else None, width
+        ),
     ]
 
 
@@ -89,21 +93,43 @@ def _count(tier: Tier) -> list[Piece]:
     return [*words, Piece(f" in {counted(pools, 'pool')}", "quiet", 1)] if pools > 1 else words
 
 
-def _bar(part: float | None, width: int, glyphs: Glyphs) -> list[Piece]:
+def _bar(part: float | None, width: int, glyphs: Glyphs, policy: StoragePolicy | None) -> list[Piece]:
+    """The used part, with a tick at each mark."""
     if part is None:
         return [Piece(f"{glyphs.no} size unknown", "quiet")]
     room = max(4, width - 5)
-    done = glyphs.bar(part, room)
-    full = done.rstrip(glyphs.rest)
-    return [Piece(full, tone_of(part)), Piece(done[len(full) :], "quiet"), Piece(f"{part:>5.0%}", tone_of(part))]
+    tone, bar = tone_of(part, policy), glyphs.bar(part, room)
+    marks = {_cell(policy.high_mark, room): "warn", _cell(1 - policy.spare, room): "bad"} if policy else {}
+    runs: list[Piece] = []
+    for at, char in enumerate(bar):
+        piece = Piece(char, "quiet" if char == glyphs.rest else tone)
+        if at in marks:
+            piece = Piece(glyphs.tick, marks[at])
+        if runs and runs[-1].tone == piece.tone:
+            runs[-1] = Piece(runs[-1].text + piece.text, piece.tone)
+        else:
+            runs.append(piece)
+    return [*runs, Piece(f"{part:>5.0%}", tone)]
 
 
-def _footer_pieces(tier: Tier, glyphs: Glyphs, rates: list[Piece]) -> list[Piece]:
-    """The first note; else the rates, if they did not fit above; else which tiers share its disk."""
+def _cell(part: float, room: int) -> int:
+    """The cell of a bar in which this part of it ends."""
+    return min(room - 1, max(0, round(part * room) - 1))
+
+
+def _footer_pieces(
+    tier: Tier, glyphs: Glyphs, rates: list[Piece], declared: TierClass | None, width: int
+) -> list[Piece]:
+    """The first note; else the rates, if they did not fit above; else which tiers share its disk, and what is declared of
+    it, or at least its redundancy, if that fits."""
     if tier.notes:
         return [Piece(f"{glyphs.bad} {one_line(tier.notes[0])}", "warn")]
+    if rates:
+        return rates
     shared = f"shares disk: {', '.join(tier.shares_disk_with)}" if tier.shares_disk_with else ""
-    return rates or [Piece(shared, "quiet")]
+    words = (one_line(class_text(declared, short=True)), one_line(declared.redundancy) if declared else "", "")
+    lines = [f" {glyphs.dot} ".join(filter(None, (shared, each))) for each in words]
+    return [Piece(next((line for line in lines if len(line) <= width), shared), "quiet")]
 
 
 def _rates(tier: Tier) -> list[Piece]:

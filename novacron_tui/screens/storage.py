@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Self
 
-from textual import events
+from textual import events, work
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
@@ -180,6 +180,22 @@ class StorageScreen(ReadScreen):
     def wants(self) -> SampleRequest | None:
         return SampleRequest(targets=[], interval_s=SAMPLE_INTERVAL_S, tiers=True, heat=True)
 
+    def read_again(self) -> None:
+        super().read_again()
+        if self.is_mounted:
+            self._read_policy()
+
+    @work(exclusive=True, group="policy")
+    async def _read_policy(self) -> None:
+        before = self.session.policy.version
+        await self.session.read_policy()
+        if self.session.policy.version != before:
+            self.refresh_body()
+
+    def reload(self) -> None:
+        self.session.policy.forget()
+        super().reload()
+
     def on_resize(self, event: events.Resize) -> None:
         self._draw_tiers()
 
@@ -194,7 +210,7 @@ class StorageScreen(ReadScreen):
         """Draw the tiers from the event stream, with the rates of their newest samples."""
         store = self.session.store
         shown = {name: tier_bars.with_rates(tier, self._rates(tier)) for name, tier in store.tiers.items()}
-        self._tiers.show(tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs))
+        self._tiers.show(tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs, self.session.policy.value))
 
     def notes(self) -> Sequence[Piece]:
         """At the advice also what the volumes cost, and what following it saves, where prices are declared."""
@@ -270,13 +286,13 @@ class StorageScreen(ReadScreen):
             detail.add(history_lines(history, plain=self.glyphs.ascii))
 
     def open_row(self) -> None:
-        row, name = self.row, self.session.store.host_name
+        row, name, policy = self.row, self.session.store.host_name, self.session.policy.value
         if isinstance(row, VolumeEntry):
-            detail = Detail(one_line(row.volume.name), of_volume(row, self.glyphs, name, self.session.now))
+            detail = Detail(one_line(row.volume.name), of_volume(row, self.glyphs, name, self.session.now, policy))
             self.run_worker(self._show_volume(detail, row))
         elif isinstance(row, AdviceEntry):
             self.app.push_screen(Detail(f"Move {one_line(row.advice.name)}", details(row)))
         elif isinstance(row, StorageDecision):
             self.app.push_screen(Detail(f"Decision about {one_line(row.name)}", decision_details(row)))
         elif isinstance(row, Pool):
-            self.app.push_screen(Detail(one_line(row.name), of_pool(row, name)))
+            self.app.push_screen(Detail(one_line(row.name), of_pool(row, name, policy)))

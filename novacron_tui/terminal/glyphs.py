@@ -46,6 +46,8 @@ class Glyphs:
     offline: str = "○"
     done: str = "━"
     rest: str = "─"
+    tick: str = "┃"
+    """A place on a bar that means something."""
     up: str = "▴"
     down: str = "▾"
     mark: str = "▌"
@@ -87,6 +89,7 @@ PLAIN = Glyphs(
     offline="x",
     done="#",
     rest=".",
+    tick="|",
     up="^",
     down="v",
     mark=">",

@@ -7,7 +7,14 @@ from uuid import uuid4
 
 from novacron_core.api import tiering, volumes
 from novacron_core.api.operations import Operation
-from novacron_core.api.tiering import AdviceQuery, PlacementChange, Recommendation, StorageAdvice, TierForecast
+from novacron_core.api.tiering import (
+    AdviceQuery,
+    PlacementChange,
+    Recommendation,
+    StorageAdvice,
+    StoragePolicy,
+    TierForecast,
+)
 from novacron_core.api.volumes import VolumeMove
 from novacron_core.errors import NovaCronError
 from novacron_core.values.ages import age_text, parse_duration
@@ -72,7 +79,7 @@ def _question(dry: StorageAdvice, count: int, left_out: int, context: ActionCont
     lines.append([Piece("")])
     touched = {(each.host, tier) for each in moves for tier in (each.source, each.target)}
     lines += [
-        _bar(tier, glyphs, store.host_name(tier.host) if len(store.hosts) > 1 else "")
+        _bar(tier, glyphs, store.host_name(tier.host) if len(store.hosts) > 1 else "", context.session.policy.value)
         for tier in dry.tiers
         if (tier.host, tier.tier) in touched
     ]
@@ -82,14 +89,14 @@ def _question(dry: StorageAdvice, count: int, left_out: int, context: ActionCont
     return Question(title=f"Move {what}?", lines=lines, yes="Move")
 
 
-def _bar(tier: TierForecast, glyphs: Glyphs, host: str) -> list[Piece]:
+def _bar(tier: TierForecast, glyphs: Glyphs, host: str, policy: StoragePolicy | None) -> list[Piece]:
     """A tier before and after; with its host where there are several."""
     before, after = tier.used_bytes / tier.capacity_bytes, tier.used_after_bytes / tier.capacity_bytes
     return [
         Piece(f"{tier.tier:5}", "strong"),
-        Piece(glyphs.bar(before, _BAR), tone_of(before)),
+        Piece(glyphs.bar(before, _BAR), tone_of(before, policy)),
         Piece(f"{before:>5.0%} {glyphs.arrow}{after:>4.0%} ", "plain"),
-        Piece(glyphs.bar(after, _BAR), tone_of(after)),
+        Piece(glyphs.bar(after, _BAR), tone_of(after, policy)),
         Piece(f"  {one_line(host)}" if host else "", "quiet"),
     ]
 

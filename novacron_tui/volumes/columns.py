@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from novacron_core.api.tiering import StoragePolicy
+from novacron_core.rules.tiering.classes import cost_month, cost_text, has_prices
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIER_ORDER
@@ -26,9 +28,14 @@ _DOING = {
 
 
 def columns(
-    glyphs: Glyphs, host_name: Callable[[str], str], now: Callable[[], datetime], *, many_hosts: bool
+    glyphs: Glyphs,
+    host_name: Callable[[str], str],
+    now: Callable[[], datetime],
+    policy: StoragePolicy | None = None,
+    *,
+    many_hosts: bool,
 ) -> list[Column[VolumeEntry]]:
-    """The columns: name, tier, heat, sizes, user, location and running operation."""
+    """The columns: name, tier, heat, sizes, user, location and running operation; costs where a price is declared."""
 
     text = glyphs.cell
 
@@ -54,6 +61,9 @@ def columns(
     def host(entry: VolumeEntry) -> str:
         return host_name(entry.volume.host)
 
+    def cost(entry: VolumeEntry) -> float | None:
+        return cost_month(policy, entry.volume.tier, entry.volume.allocated_bytes) if policy else None
+
     return [
         Column("name", "NAME", 16, lambda e: _name(e), lambda e: e.volume.name, stretch=3, widest=44,
                wish=21),
@@ -66,6 +76,8 @@ def columns(
                right=True, rank=2, largest_first=True),
         Column("used", "ON DISK", 9, lambda e: text(size_text(e.volume.allocated_bytes)),
                lambda e: e.volume.allocated_bytes, right=True, rank=4, largest_first=True),
+        *([Column("cost", "A MONTH", 9, lambda e: text(cost_text(cost(e))), cost, right=True, rank=3, largest_first=True)]
+          if policy and has_prices(policy) else []),
         Column("format", "FORMAT", 6, lambda e: text(e.volume.format, "quiet"), lambda e: e.volume.format, rank=5),
         Column("vm", "USED BY", 12, used_by, lambda e: e.vm.name if e.vm else None, stretch=2, widest=30),
         Column("pool", "POOL", 21, lambda e: text(e.volume.pool, "quiet"), lambda e: e.volume.pool, stretch=1,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from novacron_core.api.tiering import StoragePolicy
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.tiering.classes import class_of, class_text, cost_month, cost_text
 from novacron_core.values.ages import moment_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs
@@ -16,12 +18,21 @@ from novacron_tui.volumes.heat import heat_words
 from novacron_tui.widgets.detail import Lines, labelled
 
 
-def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str], now: datetime) -> Lines:
-    """All known properties."""
+def of_volume(
+    entry: VolumeEntry,
+    glyphs: Glyphs,
+    host_name: Callable[[str], str],
+    now: datetime,
+    policy: StoragePolicy | None = None,
+) -> Lines:
+    """All known properties; with the policy also what is declared of its tier."""
     volume = entry.volume
+    cost = cost_text(cost_month(policy, volume.tier, volume.allocated_bytes)) if policy else ""
     used_by = entry.vm.name if entry.vm else "a VM you cannot see" if volume.vm else "nothing"
     rows = [
         ("tier", volume.tier or glyphs.no),
+        ("class", class_text(class_of(policy, volume.tier)) if policy else ""),
+        ("costs", f"{cost} a month" if cost else ""),
         ("heat", heat_words(entry.heat, now)),
         ("stays", f"pinned to {volume.tier}" if volume.pinned else ""),
         ("advice", _dismissed(volume, now)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
+from novacron_core.api.volumes import Volume
+from novacron_core.rules.tiering.classes import cost_month
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState
 from novacron_tui.terminal.glyphs import Glyphs
@@ -11,6 +13,7 @@ from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.columns import columns
 from novacron_tui.volumes.entries import VolumeEntry, entries
 from novacron_tui.volumes.filters import volume_filter
+from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.list_pane import ListPane
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
@@ -21,13 +24,25 @@ class VolumePane(ListPane[VolumeEntry]):
     EXAMPLE = "name, or tier:hot heat>10 idle>7d size>10G is:free -test"
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
-        store = session.store
         self._session, self._glyphs = session, glyphs
-        shown = columns(glyphs, store.host_name, store.now, many_hosts=len(store.hosts) > 1)
-        super().__init__(Table(shown, lambda entry: entry.id, signs=glyphs.table_signs, id="volumes"))
+        self._shown = session.policy.version
+        super().__init__(Table(self._columns(), lambda entry: entry.id, signs=glyphs.table_signs, id="volumes"))
+
+    def _columns(self) -> list[Column[VolumeEntry]]:
+        store = self._session.store
+        return columns(
+            self._glyphs, store.host_name, store.now, self._session.policy.value, many_hosts=len(store.hosts) > 1
+        )
+
+    def refresh_data(self) -> None:
+        """Show the current data; the column of costs as soon as a price is known."""
+        if self._shown != self._session.policy.version:
+            self._shown = self._session.policy.version
+            self.table.set_columns(self._columns())
+        super().refresh_data()
 
     def version(self) -> Hashable:
-        return self._session.store.version, self._session.store.samples.heat_version
+        return self._session.store.version, self._session.store.samples.heat_version, self._session.policy.version
 
     def rows(self) -> Sequence[VolumeEntry]:
         return entries(self._session.store)
@@ -36,7 +51,11 @@ class VolumePane(ListPane[VolumeEntry]):
         return len(self._session.store.volumes)
 
     def compile(self, text: str) -> Callable[[VolumeEntry], bool]:
-        return volume_filter(text, self._session.store)
+        return volume_filter(text, self._session.store, self._cost)
+
+    def _cost(self, volume: Volume) -> float | None:
+        policy = self._session.policy.value
+        return cost_month(policy, volume.tier, volume.allocated_bytes) if policy else None
 
     def placeholder(self) -> Sequence[Piece]:
         if self._session.store.connection is ConnectionState.LOADING:

@@ -15,9 +15,10 @@ def volume_fields(
     vm_names: Mapping[str, str],
     heat_of: Callable[[Volume], HeatSample | None] = lambda _: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    cost_of: Callable[[Volume], float | None] = lambda _: None,
 ) -> dict[str, FilterField[Volume]]:
     """The filter fields of a volume. The mappings give names by id; a filter may use either. `heat` is in operations per
-    second, the lower of the averages of a day and a week; `idle` how long no operation was seen."""
+    second, the lower of the averages of a day and a week; `idle` how long no operation was seen; `cost` is that of a month."""
 
     def heat(volume: Volume) -> float | None:
         sample = heat_of(volume)
@@ -40,6 +41,7 @@ def volume_fields(
         "used": FilterField(lambda volume: volume.allocated_bytes, "size"),
         "heat": FilterField(heat, "number"),
         "idle": FilterField(idle, "age"),
+        "cost": FilterField(cost_of, "number"),
         "is": FilterField(_volume_marks, "texts"),
     }
 

@@ -34,14 +34,14 @@ def cost_text(cost: float | None) -> str:
     return "" if cost is None else f"{cost:,.2f}"
 
 
-def class_text(declared: TierClass | None) -> str:
-    """`0.40 per GiB and month, answers in 6 ms, two disks`; empty where nothing is declared."""
+def class_text(declared: TierClass | None, *, short: bool = False) -> str:
+    """`0.40 per GiB and month, answers in 6 ms, two disks`; `0.40/GiB, 6 ms, two disks`; empty where nothing is declared."""
     if declared is None:
         return ""
     cost, latency = declared.cost_per_gib_month, declared.expected_ms
     parts = [
-        "" if cost is None else f"{cost:,.2f} per GiB and month",
-        "" if latency is None else f"answers in {operations_text(latency)} ms",
+        "" if cost is None else f"{cost:,.2f}{'/GiB' if short else ' per GiB and month'}",
+        "" if latency is None else f"{'' if short else 'answers in '}{operations_text(latency)} ms",
         declared.redundancy,
     ]
     return ", ".join(filter(None, parts))
@@ -49,5 +49,5 @@ def class_text(declared: TierClass | None) -> str:
 
 def marks_text(policy: StoragePolicy) -> str:
     """When a tier is told to fill up."""
-    nearly = f"nearly full with less than {policy.spare:.0%} free"
+    nearly = f"nearly full above {1 - policy.spare:.0%}"
     return f"filling above {policy.high_mark:.0%} until below {policy.low_mark:.0%}, {nearly}"

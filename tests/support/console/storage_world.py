@@ -19,12 +19,14 @@ from novacron_core.api.tiering import (
     Recommendation,
     StorageAdvice,
     StoragePolicy,
+    TierClass,
     TierForecast,
     VolumeHeat,
 )
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
 from novacron_core.values.sizes import GIB, MIB, TIB
+from novacron_core.values.tiers import TierName
 from tests.support.console.wire import Stream, Wire, ok
 from tests.support.console.world import HOST_ID, NOW, fleet, host, live, vm_id
 
@@ -197,6 +199,15 @@ def advice(only: str = "") -> StorageAdvice:
         for name, (used, size) in sizes.items()
     ]  # fmt: skip
     return StorageAdvice(recommendations=chosen, tiers=tiers, at=NOW)
+
+
+def policy(**changes: Any) -> StoragePolicy:
+    """What is declared of the tiers; nothing of the cold one."""
+    classes: dict[TierName, TierClass] = {
+        "hot": TierClass(cost_per_gib_month=0.4, expected_ms=0.8, redundancy="mirrored NVMe"),
+        "warm": TierClass(cost_per_gib_month=0.1, expected_ms=6, redundancy="RAID 6"),
+    }
+    return msgspec.structs.replace(StoragePolicy(tiers=classes), **changes)
 
 
 def tier_samples(tiers: list[Tier]) -> SamplesFrame:
