@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from novacron_core.api.base import ListQuery, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
-from novacron_core.api.operations import Operation
+from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.ownership import HandOver
 from novacron_core.values.names import VOLUME_NAME_PATTERN
 from novacron_core.values.roles import Permission as P
@@ -108,6 +108,27 @@ class DeletionPreview(Value, frozen=True):
     refused: str = ""
 
 
+class PastMove(Value, frozen=True, kw_only=True):
+    """A move between tiers: its operation and where it went. `moved`: it is in effect, also where the operation did not
+    succeed. `finished_at` is null while it runs; `reason` is a sentence: why it did not succeed."""
+
+    operation: str
+    source: str | None = None
+    target: str
+    state: OperationState
+    moved: bool
+    actor: str = ""
+    started_at: Time
+    finished_at: Time | None = None
+    reason: str = ""
+
+
+class MoveHistory(Value, frozen=True):
+    """The moves of a volume, newest first: at most 50, as long as operations are kept."""
+
+    moves: list[PastMove]
+
+
 _BASE = "/api/storage/volumes"
 _ONE = f"{_BASE}/{{volume_id}}"
 LIST = endpoint(f"GET {_BASE}", Page[Volume], P.VOLUME_READ, query=ListQuery, summary="List volumes")
@@ -135,6 +156,7 @@ HAND_OVER = endpoint(
     status=202,
     summary="Give a volume another owner, or another tenant",
 )
+MOVES = endpoint(f"GET {_ONE}/moves", MoveHistory, P.VOLUME_READ, summary="List the moves of a volume between tiers")
 MOVE = endpoint(
     f"PUT {_ONE}/tier", Operation, P.VOLUME_CHANGE, takes=VolumeMove, status=202, summary="Move a volume to a tier"
 )

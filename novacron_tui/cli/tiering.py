@@ -81,6 +81,21 @@ async def history(client: Client, output: Output, name_or_id: str, days: int) ->
     )
 
 
+async def moves(client: Client, output: Output, name_or_id: str) -> None:
+    """List the moves of a volume between tiers, newest first."""
+    volume = await find_volume(client, name_or_id)
+    found = (await client.call(volumes.MOVES, volume_id=volume.id)).moves
+    if output.is_data:
+        show_data(output, found)
+        return
+    rows = (
+        (moment_text(m.started_at), f"{m.source or '-'} to {m.target}", m.actor or "-",
+         age_text((m.finished_at - m.started_at).total_seconds()) if m.finished_at else "-", str(m.state), m.reason or "-")
+        for m in found
+    )  # fmt: skip
+    show_table(("STARTED", "MOVE", "BY", "TOOK", "RESULT", "REASON"), rows)
+
+
 async def advice(client: Client, output: Output, *, why: bool) -> None:
     """List the moves that would pay, in the order in which to make them; with `why` all numbers of each."""
     found = await client.call(tiering.ADVICE)

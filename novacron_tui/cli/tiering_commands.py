@@ -56,6 +56,17 @@ def history(
     run_with_client(context, lambda client: tiering.history(client, output, name, days))
 
 
+@storage.command("moves")
+def moves(
+    context: typer.Context, name: Volume, output: OutputFlag = Output.TABLE, server: ServerFlag = "",
+    profile: ProfileFlag = "",
+) -> None:  # fmt: skip
+    """List when and where a volume was moved between tiers, by whom, and with what result."""
+    from novacron_tui.cli import tiering
+
+    run_with_client(context, lambda client: tiering.moves(client, output, name))
+
+
 @storage.command("advice")
 def advice(
     context: typer.Context, why: Annotated[bool, typer.Option("--why", help="Show all numbers of each move.")] = False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 from textual import events, work
@@ -18,7 +17,6 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
 from novacron_core.api.samples import TierSample
 from novacron_core.api.tiers import Tier
-from novacron_core.errors import NovaCronError
 from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
@@ -39,9 +37,8 @@ from novacron_tui.tiering.pane import AdvicePane
 from novacron_tui.tiering.perform import details
 from novacron_tui.tiering.reading import StorageData
 from novacron_tui.volumes import actions as volume_actions
-from novacron_tui.volumes.detail import of_volume
 from novacron_tui.volumes.entries import VolumeEntry
-from novacron_tui.volumes.heat import history_lines
+from novacron_tui.volumes.opening import show_volume
 from novacron_tui.volumes.pane import VolumePane
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.lines import LinesView
@@ -276,20 +273,10 @@ class StorageScreen(ReadScreen):
         else:
             super().go_back()
 
-    async def _show_volume(self, detail: Detail, row: VolumeEntry) -> None:
-        """Show the details of a volume, and then its heat over time, if the server knows it."""
-        await self.app.push_screen(detail)
-        if row.volume.unmanaged or not self.session.may(tiering.OF_VOLUME):
-            return
-        with suppress(NovaCronError):
-            history = await self.session.client.call(tiering.OF_VOLUME, volume_id=row.id)
-            detail.add(history_lines(history, plain=self.glyphs.ascii))
-
     def open_row(self) -> None:
         row, name, policy = self.row, self.session.store.host_name, self.session.policy.value
         if isinstance(row, VolumeEntry):
-            detail = Detail(one_line(row.volume.name), of_volume(row, self.glyphs, name, self.session.now, policy))
-            self.run_worker(self._show_volume(detail, row))
+            self.run_worker(show_volume(self.app, self.session, self.glyphs, row))
         elif isinstance(row, AdviceEntry):
             self.app.push_screen(Detail(f"Move {one_line(row.advice.name)}", details(row)))
         elif isinstance(row, StorageDecision):

@@ -31,7 +31,7 @@ from novacron_tui.vms.device_panes import DiskEntry, DiskPane, NetworkPane, disk
 from novacron_tui.vms.metrics_pane import MetricsPane
 from novacron_tui.vms.overview import OverviewPane
 from novacron_tui.volumes import actions as volume_actions
-from novacron_tui.volumes.detail import of_volume
+from novacron_tui.volumes.opening import show_volume
 from novacron_tui.widgets.cursor_keys import cursor_bindings
 from novacron_tui.widgets.detail import Detail, labelled
 from novacron_tui.widgets.list_pane import ListPane
@@ -134,6 +134,8 @@ class VMPageScreen(VMScreen):
         self.clear_message()
         self.refresh_body()
         self.request_samples()
+        if name == DISKS.name:
+            self.run_worker(self.session.read_policy())
         pane = self._panes[name]
         pane.call_after_refresh(self._focus, pane)
 
@@ -207,15 +209,13 @@ class VMPageScreen(VMScreen):
         return sorted(offered, key=lambda action: action not in own)  # those of the tab first: they may not all fit
 
     def open_row(self) -> None:
-        row, name = self.row, self.session.store.host_name
+        row = self.row
         if isinstance(row, ActivityEntry):
             if isinstance(self.pane, ActivityPane) and self.pane.open_itself(row):
                 return self.refresh_frame()
             self.app.push_screen(Detail(f"{row.target}: {row.what}", detail_lines(row, self.session.now)))
         elif isinstance(row, DiskEntry) and row.volume is not None:
-            self.app.push_screen(
-                Detail(one_line(row.volume.volume.name), of_volume(row.volume, self.glyphs, name, self.session.now))
-            )
+            self.run_worker(show_volume(self.app, self.session, self.glyphs, row.volume))
         elif row is not None:
             title, rows = disk_rows(row) if isinstance(row, DiskEntry) else nic_rows(row)
             self.app.push_screen(Detail(one_line(title), labelled((label, one_line(text)) for label, text in rows)))
@@ -259,7 +259,7 @@ class VMPageScreen(VMScreen):
         return pieces
 
     def wants(self) -> SampleRequest | None:
-        return SampleRequest(targets=[self._last.id])
+        return SampleRequest(targets=[self._last.id], heat=self.tab == DISKS.name)
 
     def hint(self) -> Sequence[Piece]:
         if self.vm is None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from novacron_core.api.tiering import StoragePolicy
-from novacron_core.api.volumes import Volume
+from novacron_core.api.volumes import MoveHistory, PastMove, Volume
 from novacron_core.rules.tiering.classes import class_of, class_text, cost_month, cost_text
-from novacron_core.values.ages import moment_text
+from novacron_core.values.ages import age_s, age_text, moment_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
@@ -55,3 +55,28 @@ def _dismissed(volume: Volume, now: datetime) -> str:
         return ""
     why = f": {volume.dismissed_reason}" if volume.dismissed_reason else ""
     return f"dismissed until {moment_text(volume.dismissed_until)}{why}"
+
+
+_MOVES = 8
+"""How many moves are listed: the activity has all."""
+
+
+def move_lines(history: MoveHistory, now: datetime, glyphs: Glyphs) -> Lines:
+    """The last moves of a volume, newest first: when, from where to where, by whom, how long, and with what result."""
+    lines = [line for move in history.moves[:_MOVES] for line in _move(move, now, glyphs)]
+    if (more := len(history.moves) - _MOVES) > 0:
+        lines.append(f"and {more} earlier")
+    return labelled(("moves" if at == 0 else "", one_line(line)) for at, line in enumerate(lines))
+
+
+def _move(move: PastMove, now: datetime, glyphs: Glyphs) -> list[str]:
+    """One line, and one for the reason why it did not succeed."""
+    when = f"{(move.finished_at or move.started_at).astimezone():%Y-%m-%d %H:%M}"
+    way = f"{move.source or glyphs.no} {glyphs.arrow} {move.target}"
+    took = age_text(age_s(move.started_at, move.finished_at or now))
+    by = f"by {move.actor} " if move.actor else ""
+    if move.finished_at is None:
+        return [f"{when}  {way}  {by}for {took} so far"]
+    if move.moved:
+        return [f"{when}  {way}  {by}in {took}"]
+    return [f"{when}  {way}  {by}{move.state} after {took}", *([f"  {move.reason}"] if move.reason else [])]

@@ -69,9 +69,9 @@ def _ago(word: str) -> str:
     return {"now": "just now", "never": "never seen"}.get(word, f"{word} ago")
 
 
-def history_lines(history: HeatHistory, *, plain: bool) -> Lines:
-    """The heat of a volume over time, and in the hours of the day on this machine's clock."""
-    now, width = history.now, 60
+def history_lines(history: HeatHistory, *, plain: bool, width: int = 60) -> Lines:
+    """The heat of a volume over time, in `width` cells, and in the hours of the day on this machine's clock."""
+    now = history.now
     days = len(history.weighted_s) * history.step_s / 86_400
     top = max((value for value in history.weighted_s if value is not None), default=0.0)
     shift = round((datetime.now().astimezone().utcoffset() or timedelta()).total_seconds() / 3600)

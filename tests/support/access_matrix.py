@@ -178,6 +178,7 @@ ROWS: dict[str, Row] = {
     ),
     "GET /api/storage/volumes/{volume_id}": _PLAIN,
     "GET /api/storage/volumes/{volume_id}/deletion": _PLAIN,
+    "GET /api/storage/volumes/{volume_id}/moves": _PLAIN,
     "DELETE /api/storage/volumes/{volume_id}": _PLAIN,
     "POST /api/storage/volumes/{volume_id}/resize": Row(body=lambda _: {"size_bytes": 1 << 30}),
     "POST /api/storage/volumes/{volume_id}/clone": Row(body=lambda _: {"name": "copy"}),

@@ -179,6 +179,15 @@ async def ended_in(connection: AsyncConnection, kind: str, states: Collection[Op
     return read_each(rows, _stored)
 
 
+async def with_step(
+    connection: AsyncConnection, kind: str, tenant: str | None, path: tuple[str, ...], value: str, limit: int
+) -> list[StoredOperation]:
+    """The newest operations of a kind and tenant whose steps have this text at `path`."""
+    where = (t.c.tenant == tenant, t.c.kind == kind, t.c.steps[path].astext == value)
+    rows = await connection.execute(select(t).where(*where).order_by(t.c.created_at.desc()).limit(limit))
+    return read_each(rows, _stored)
+
+
 async def marked(connection: AsyncConnection, step: str) -> list[StoredOperation]:
     """The operations whose steps have this field set to true."""
     return read_each(await connection.execute(select(t).where(t.c.steps[step].astext == "true")), _stored)

@@ -28,6 +28,7 @@ from novacron_server.vms import routes as vms_routes
 from novacron_server.vms.bulk import routes as bulk_routes
 from novacron_server.vms.ownership import routes as ownership_routes
 from novacron_server.volumes import routes as volumes_routes
+from novacron_server.volumes.past_moves import PastMoves
 
 
 def create_app(parts: Parts, certificate: Certificate | None = None) -> Middleware:
@@ -71,7 +72,7 @@ def served(parts: Parts, certificate: Certificate | None = None) -> list[Served]
         *events_routes.routes(parts.events),
         *hosts_routes.routes(parts.inventory),
         *images_routes.routes(parts.images, lambda action, name: parts.audit.log.recorded(action, "image", name)),
-        *volumes_routes.routes(parts.volumes),
+        *volumes_routes.routes(parts.volumes, PastMoves(parts.database, parts.inventory)),
         *pools_routes.routes(parts.pools, parts.inventory),
         *metrics_routes.routes(parts.metrics, _exporter(parts), _scrape_access(parts.settings)),
         *tiers_routes.routes(parts.inventory),

@@ -7,10 +7,11 @@ from novacron_core.api.base import ListQuery, Nothing, Page
 from novacron_core.api.operations import Operation
 from novacron_server.http.call import Call, Served, serve
 from novacron_server.http.paging import page_of
+from novacron_server.volumes.past_moves import PastMoves
 from novacron_server.volumes.service import Volumes
 
 
-def routes(volumes: Volumes) -> list[Served]:
+def routes(volumes: Volumes, past_moves: PastMoves) -> list[Served]:
     @serve(api.LIST)
     async def list_volumes(call: Call[ListQuery, Nothing]) -> Page[api.Volume]:
         return page_of(volumes.list(call.principal, call.query.q), call.query)
@@ -47,8 +48,12 @@ def routes(volumes: Volumes) -> list[Served]:
     async def delete(call: Call[Nothing, Nothing]) -> Operation:
         return await volumes.delete(call.principal, call.path["volume_id"], call.idempotency_key)
 
+    @serve(api.MOVES)
+    async def moves(call: Call[Nothing, Nothing]) -> api.MoveHistory:
+        return await past_moves.of_volume(call.principal, call.path["volume_id"])
+
     @serve(api.MOVE)
     async def move(call: Call[Nothing, api.VolumeMove]) -> Operation:
         return await volumes.move(call.principal, call.path["volume_id"], call.body, call.idempotency_key)
 
-    return [list_volumes, get, deletion, create, resize, clone, attach, detach, delete, move]
+    return [list_volumes, get, deletion, create, resize, clone, attach, detach, delete, move, moves]

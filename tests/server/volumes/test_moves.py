@@ -19,6 +19,8 @@ from novacron_core.values.sizes import KIB
 from novacron_core.values.tiers import TierName
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor
 from novacron_server.hypervisor.storage.uploads import Upload
+from novacron_tui.cli import tiering as cli
+from novacron_tui.cli.runtime.output import Output
 from tests.support.storage import (
     MIB,
     RUNNING,
@@ -74,6 +76,32 @@ async def test_disk_of_a_stopped_vm_moves_and_the_vm_starts_with_it(storage: Sto
     assert live == persistent
     assert str(storage.path(await storage.volume("data2"))) in live
     expect_content(storage, storage.path(await storage.volume("data2")))
+
+
+async def test_volume_tells_where_it_was_moved_by_whom_and_with_what_result(
+    storage: StorageServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume, other = await storage.create_volume("travelled"), await storage.create_volume("stayed")
+    first = await storage.succeeded(await move(storage, volume))
+    vm = await storage.vm("web-travelled", await storage.volume("travelled"))
+    slow = await move(storage, volume, "warm", bandwidth_bytes_s=64 * KIB)
+    assert slow.target.id == vm.id, "the operation is on the VM by now, the volume is the same"
+    running = (await storage.admin.call(volumes.MOVES, volume_id=volume.id)).moves[0]
+    assert (running.operation, running.moved, running.finished_at) == (slow.id, False, None)
+    await storage.admin.call(operations.CANCEL, operation_id=slow.id)
+    await storage.ended(slow)
+    cancelled, done = (await storage.admin.call(volumes.MOVES, volume_id=volume.id)).moves
+    assert (done.operation, done.source, done.target, done.actor) == (first.id, "hot", "cold", "ann")
+    assert (done.state, done.moved, done.reason) == (OperationState.SUCCEEDED, True, "")
+    assert done.finished_at is not None and done.finished_at >= done.started_at
+    assert (cancelled.source, cancelled.target, cancelled.state) == ("cold", "warm", OperationState.CANCELLED)
+    assert (cancelled.moved, bool(cancelled.reason)) == (False, True)
+    await cli.moves(storage.admin, Output.TABLE, "travelled")
+    rows = [line for line in capsys.readouterr().out.splitlines() if " ann " in line]  # the server logs there, too
+    assert ["cold to warm" in rows[0], "hot to cold" in rows[1], "succeeded" in rows[1]] == [True] * 3
+    assert (await storage.admin.call(volumes.MOVES, volume_id=other.id)).moves == []
+    with pytest.raises(errors.NotFound):
+        await storage.admin.call(volumes.MOVES, volume_id="00000000-0000-0000-0000-000000000000")
 
 
 async def test_move_is_shown_without_an_event_from_libvirt(

@@ -24,7 +24,7 @@ from novacron_core.api.tiering import (
     VolumeHeat,
 )
 from novacron_core.api.tiers import Tier
-from novacron_core.api.volumes import Volume
+from novacron_core.api.volumes import MoveHistory, PastMove, Volume
 from novacron_core.values.sizes import GIB, MIB, TIB
 from novacron_core.values.tiers import TierName
 from tests.support.console.wire import Stream, Wire, ok
@@ -201,6 +201,33 @@ def advice(only: str = "") -> StorageAdvice:
     return StorageAdvice(recommendations=chosen, tiers=tiers, at=NOW)
 
 
+def moves() -> MoveHistory:
+    """Two that succeeded, and one that was refused by QEMU."""
+
+    def move(
+        number: int, source: str, target: str, days: float, took_s: float, state: str = "succeeded", **more: Any
+    ) -> PastMove:
+        started = NOW - timedelta(days=days)
+        return PastMove(
+            operation=f"op-{number}",
+            source=source,
+            target=target,
+            state=OperationState(state),
+            moved=state == "succeeded",
+            started_at=started,
+            finished_at=started + timedelta(seconds=took_s),
+            **more,
+        )
+
+    return MoveHistory(
+        moves=[
+            move(3, "warm", "hot", 2, 95, "failed", actor="ada", reason="hot is full: 1 MiB free"),
+            move(2, "cold", "warm", 9, 1530, actor="ada"),
+            move(1, "hot", "cold", 30.5, 7400, actor="bob"),
+        ]
+    )  # fmt: skip
+
+
 def policy(**changes: Any) -> StoragePolicy:
     """What is declared of the tiers; nothing of the cold one."""
     classes: dict[TierName, TierClass] = {
@@ -270,6 +297,7 @@ def wire(**routes: Any) -> Wire:
     known = {
         "GET /api/storage/tiers": lambda _: ok(page),
         "GET /api/storage/volumes/vol-5/heat": lambda _: ok(history()),
+        "GET /api/storage/volumes/vol-5/moves": lambda _: ok(moves()),
         "GET /api/storage/advice": lambda request: ok(advice(request.url.params.get("volumes", ""))),
         "GET /api/storage/policy": lambda _: ok(StoragePolicy()),
         "GET /api/storage/automatic": lambda _: ok(AutomaticStatus(enabled=False)),
