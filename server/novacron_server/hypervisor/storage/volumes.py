@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import libvirt
+import msgspec
 import structlog
 
 from novacron_core.errors import Conflict, HostUnavailable
@@ -143,6 +144,7 @@ def delete_pool(connection: Any, name: str) -> None:
 
 def create_volume(connection: Any, spec: VolumeSpec, *, new: bool = False) -> VolumeFacts:
     """Create a thin volume. Unless `new`, an existing volume with the same name, size and format is returned instead.
+    It has the usual clusters where the host does not know others (libvirt before 8.0, QEMU before 5.2).
 
     Raises Conflict if another volume has the name, libvirtError if pool not found.
     """
@@ -153,7 +155,10 @@ def create_volume(connection: Any, spec: VolumeSpec, *, new: bool = False) -> Vo
     except libvirt.libvirtError as error:
         existing = _find_volume(pool, spec.name)  # drivers use different error codes for "already exists"
         if existing is None:
-            raise
+            if not spec.cluster_bytes:
+                raise
+            _log.warning("a volume is created with the usual clusters", volume=spec.name, error=plain(str(error)))
+            return create_volume(connection, msgspec.structs.replace(spec, cluster_bytes=0), new=new)
         facts = _volume_facts(pool, existing)
         if not new and (facts.size_bytes, facts.format) == (spec.size_bytes, spec.format):
             return facts

@@ -54,6 +54,9 @@ def volume_xml(spec: VolumeSpec) -> str:
     child(child(target, "permissions"), "mode", "0600")
     if spec.format == "qcow2":
         child(target, "compat", "1.1")
+        if spec.cluster_bytes:
+            child(target, "clusterSize", str(spec.cluster_bytes), unit="bytes")
+            child(child(target, "features"), "extended_l2")
     return write(root)
 
 

@@ -24,7 +24,7 @@ from novacron_core.values.sizes import size_text
 from novacron_server.database.transactions import Database
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import LibvirtHost
-from novacron_server.hypervisor.specs import Format, VolumeSpec, with_creation_format
+from novacron_server.hypervisor.specs import Format, VolumeSpec, mirror_cluster_bytes, with_creation_format
 from novacron_server.hypervisor.vms.disks import BlockJob, DiskUser
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.operation_files import temporary_name
@@ -157,7 +157,13 @@ class MoveVolume(Procedure[MoveSteps]):
         await failpoint("volume.move:planned")
         # The format in which QEMU opened the guest's disk.
         image: Format = "qcow2" if user.live.format == "qcow2" else "raw"
-        spec = VolumeSpec(pool=move.to_pool, name=move.name, size_bytes=facts.size_bytes, format=image)
+        spec = VolumeSpec(
+            pool=move.to_pool,
+            name=move.name,
+            size_bytes=facts.size_bytes,
+            format=image,
+            cluster_bytes=mirror_cluster_bytes(facts) if image == "qcow2" else 0,
+        )
         created = await create_recorded(context, host, spec)
         await context.write_ahead(copy=msgspec.structs.replace(copy, inode=await inode_of(host, created)))
         await failpoint("volume.move:made")
