@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # Needed by the server, its build, the guests and the tests. libvirt-python is compiled here, hence gcc and the headers.
 PACKAGES=(python3 python3-venv python3-dev gcc pkg-config libvirt-dev
   libvirt-daemon libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-daemon-config-network libvirt-clients
-  qemu-system-x86 qemu-utils e2fsprogs dnsmasq-base prometheus tmux)
+  qemu-system-x86 qemu-utils e2fsprogs xfsprogs dnsmasq-base prometheus tmux)
 # Without this package, libvirt's default start scripts would pull in systemd.
 [ -d /run/systemd/system ] || PACKAGES+=(libvirt-daemon-system-sysv)
 
