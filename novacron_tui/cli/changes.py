@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from novacron_core import errors
-from novacron_core.api import vms, volumes
+from novacron_core.api import images, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, BulkOptions, VMCreate
@@ -18,6 +19,7 @@ from novacron_tui.cli.runtime.lookup import find_host_id, find_vm, list_all
 from novacron_tui.cli.runtime.output import Output, cell
 from novacron_tui.cli.runtime.prompts import confirm
 from novacron_tui.cli.runtime.wait import report, run_change
+from novacron_tui.cli.storage import warn_of_room
 from novacron_tui.vms.actions import DELETE, VERBS, Verb, send
 from novacron_tui.vms.disk_chains import chain_words
 
@@ -68,11 +70,22 @@ async def create(client: Client, output: Output, body: VMCreate, *, wait: bool) 
     """Create a VM. Returns the exit code."""
     if body.host is not None:
         body = msgspec.structs.replace(body, host=await find_host_id(client, body.host))
+    await warn_of_room(client, body.name, await _disk_bytes(client, body), body.tier, body.host)
     result, code = await run_change(
         client, "", body.name, lambda key: client.call(vms.CREATE, body=body, idempotency_key=key), wait=wait
     )
     report(output, [result])
     return code
+
+
+async def _disk_bytes(client: Client, body: VMCreate) -> int:
+    """The size of the new VM's disk, 0 if the image is not known."""
+    if body.disk_bytes is not None:
+        return body.disk_bytes
+    with suppress(errors.NovaCronError):
+        found = await list_all(client, images.LIST, ListQuery())
+        return next((image.size_bytes for image in found if image.name == body.image), 0)
+    return 0
 
 
 async def _find_all(client: Client, names_or_ids: Sequence[str]) -> list[VM]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +19,12 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import PoolTier
 from novacron_core.api.volumes import VolumeAttach, VolumeClone, VolumeCreate, VolumeMove, VolumeResize
 from novacron_core.client import Client
+from novacron_core.rules.room import overcommitted, promised_beyond_room
 from novacron_core.rules.validation import explain
 from novacron_core.values.names import is_sha256, why_not_image_name, why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_core.values.tiers import TIERS
-from novacron_tui.cli.runtime.exit_codes import UsageError
+from novacron_tui.cli.runtime.exit_codes import UsageError, print_error
 from novacron_tui.cli.runtime.lookup import find_host_id, find_pool, find_vm, find_volume, list_all
 from novacron_tui.cli.runtime.output import Output, cell, distinct_names, print_line, show_data, show_table
 from novacron_tui.cli.runtime.prompts import confirm
@@ -70,12 +72,22 @@ async def tier_ls(client: Client, output: Output) -> None:
     if output.is_data:
         show_data(output, found)
         return
+    named = {t.name: t for t in found}
     rows = (
         (t.name, size_text(t.capacity_bytes), size_text(t.free_bytes), size_text(t.provisioned_bytes), t.volumes,
-         ", ".join(t.shares_disk_with) or "-", "; ".join(t.notes))
+         ", ".join(t.shares_disk_with) or "-", "; ".join(filter(None, [*t.notes, overcommitted(t.name, named)])))
         for t in found
     )  # fmt: skip
     show_table(("TIER", "SIZE", "FREE", "PROVISIONED", "VOLUMES", "SAME DISK AS", "NOTES"), rows)
+
+
+async def warn_of_room(client: Client, name: str, size_bytes: int, tier: str, host: str | None) -> None:
+    """Say on stderr when a new disk is promised more than there is room for. Who may not read pools is told nothing."""
+    with suppress(errors.NovaCronError):
+        named = {t.name: t for t in (await client.call(tiers.LIST)).items}
+        found = await list_all(client, pools.LIST, ListQuery())
+        if size_bytes and (words := promised_beyond_room(size_bytes, tier, named, found, host or "")):
+            print_error(f"{name}: {words}")
 
 
 async def volume_create(
@@ -91,6 +103,7 @@ async def volume_create(
         format=image_format,
         host=host_id,
     )
+    await warn_of_room(client, name, body.size_bytes, body.tier, host_id)
     return await _change(client, output, volumes.CREATE, name, body, wait=wait)
 
 

@@ -1,4 +1,5 @@
-"""The three tiers side by side: used, free and provisioned space, and disk activity."""
+"""The three tiers side by side: used, free and provisioned space, and disk activity. What is provisioned has the colour of
+a warning where it is more than the disks hold."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import msgspec
 from novacron_core.api.samples import TierSample
 from novacron_core.api.tiering import StoragePolicy, TierClass
 from novacron_core.api.tiers import Tier
+from novacron_core.rules.room import overcommitted
 from novacron_core.rules.tiering.classes import class_of, class_text
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
@@ -27,7 +29,7 @@ _WIDE = 36
 def lines(tiers: dict[str, Tier], width: int, glyphs: Glyphs, policy: StoragePolicy | None = None) -> Lines:
     """HEIGHT lines of `width` cells with the tiers in three columns; with the marks and classes of the policy, if known."""
     each = (width - 2 * _GAP) // 3
-    columns = [_tier(name, tiers.get(name), each, glyphs, policy) for name in TIERS]
+    columns = [_tier(name, tiers, each, glyphs, policy) for name in TIERS]
     return [_joined([column[row] for column in columns], each) for row in range(HEIGHT)]
 
 
@@ -62,7 +64,8 @@ def _cut(cell: list[Piece], width: int) -> list[Piece]:
     return [*kept, Piece(" " * room)] if room > 0 else kept
 
 
-def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs, policy: StoragePolicy | None) -> Lines:
+def _tier(name: str, tiers: dict[str, Tier], width: int, glyphs: Glyphs, policy: StoragePolicy | None) -> Lines:
+    tier = tiers.get(name)
     title = Piece(name.upper(), "strong")
     if tier is None or not tier.pools:
         notes = [Piece(one_line(note), "warn") for note in (tier.notes if tier else ())][:1]
@@ -75,7 +78,7 @@ def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs, policy: Stor
         head,
         _bar(part, width, glyphs, policy),
         spread(free, _requests(tier), width),
-        [Piece(_provisioned(tier, wide=width >= _WIDE), "quiet")],
+        [Piece(_provisioned(tier, wide=width >= _WIDE), "warn" if overcommitted(name, tiers) else "quiet")],
         _footer_pieces(
             tier, glyphs, [] if head[-1:] == rates else rates, class_of(policy, name) if policy else None, width
         ),

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import Select
+from textual.widgets import Input, Select
 
 from novacron_core.api import images, vms
 from novacron_core.api.base import ListQuery
@@ -20,7 +20,7 @@ from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.connection.form_request import call_from_form
 from novacron_tui.connection.session import Session
-from novacron_tui.pools.tier_choice import tier_options
+from novacron_tui.pools.tier_choice import show_room, tier_options
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.draft import USER_NETWORK, VMDraft, split_login
 from novacron_tui.widgets.field import FormField
@@ -116,6 +116,13 @@ class CreateVMForm(Form[Operation]):
             )
             self.fields["image"].show_error("")
             self._show_login()
+        self._show_room()
+
+    @on(Input.Changed, "#disk Input")
+    @on(Select.Changed, "#tier Select")
+    def _show_room(self) -> None:
+        size = self._draft.disk_bytes(self.fields["disk_bytes"].value, self.fields["image"].value)
+        show_room(self.fields["tier"], self._session.store, size, self._host_id)
 
     @on(Select.Changed, "#host Select")
     def _show_host(self) -> None:
@@ -128,6 +135,7 @@ class CreateVMForm(Form[Operation]):
             self.fields["vcpus"].show_advice(
                 f"{one_line(host.name)} has {counted(host.cpus, 'CPU')}" if host.cpus else ""
             )
+        self._show_room()
 
     @property
     def _host_id(self) -> str:

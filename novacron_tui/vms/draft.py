@@ -61,6 +61,14 @@ class VMDraft:
         least = known.size_bytes if (known := self.images.get(image)) else 0
         return f"{size_text(size)} is smaller than the image ({size_text(least)})" if size < least else None
 
+    def disk_bytes(self, text: str, image: str) -> int | None:
+        """The size of the disk: the typed one, or else the image's. None while that is invalid or unknown."""
+        if self.why_not_disk(text, image):
+            return None
+        if text.strip():
+            return parse_size(text)
+        return known.size_bytes if (known := self.images.get(image)) else None
+
     def body(self, values: Mapping[str, str]) -> VMCreate:
         """The request from valid values. Memory is rounded down to whole KiB, libvirt's unit."""
         return VMCreate(

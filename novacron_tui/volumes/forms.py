@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from textual import on
 from textual.suggester import SuggestFromList
-from textual.widgets import Input
+from textual.widgets import Input, Select
 
 from novacron_core.api import volumes
 from novacron_core.api.base import Request
@@ -18,11 +19,12 @@ from novacron_core.values.names import why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_tui.connection.form_request import Send, build_request
 from novacron_tui.connection.store import Store
-from novacron_tui.pools.tier_choice import tier_options
+from novacron_tui.pools.tier_choice import show_room, tier_options
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.entries import VolumeEntry
 from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.form import Form, Values, choice
+from novacron_tui.widgets.form import Send as SendValues
 from novacron_tui.widgets.text_bar import Piece
 from novacron_tui.widgets.toggle import Toggle
 
@@ -118,6 +120,25 @@ def clone(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:
     return Form(f"Copy {one_line(entry.volume.name)}", fields, "Copy", submit)
 
 
+class CreateVolumeForm(Form[None]):
+    """Warns at the tier when the volume is promised more than there is room for."""
+
+    def __init__(self, store: Store, fields: Mapping[str, FormField], submit: SendValues[None]) -> None:
+        super().__init__("Create an empty volume", fields, "Create", submit)
+        self._store = store
+
+    def on_mount(self) -> None:
+        self._show_room()
+
+    @on(Input.Changed, "#size-bytes Input")
+    @on(Select.Changed, "#tier Select")
+    @on(Select.Changed, "#host Select")
+    def _show_room(self) -> None:
+        text, host = self.fields["size_bytes"].value, self.fields.get("host")
+        size = None if _why_not_size(text) else parse_size(text)
+        show_room(self.fields["tier"], self._store, size, host.value if host else "")
+
+
 def create(store: Store, send: Send) -> Form[None]:
     hosts = [(one_line(host.name), host.id) for host in store.hosts.values() if host.status is HostStatus.UP]
     fields = {
@@ -137,7 +158,7 @@ def create(store: Store, send: Send) -> Form[None]:
         words = {**values, "size_bytes": parse_size(values["size_bytes"])}
         await send(build_request(volumes.VolumeCreate, **words), key)
 
-    return Form("Create an empty volume", fields, "Create", submit)
+    return CreateVolumeForm(store, fields, submit)
 
 
 def attach(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:

@@ -28,6 +28,7 @@ class FormField(Vertical):
     FormField Input:focus { border: none; border-left: wide $accent; background: $panel; background-tint: $foreground 0%; }
     FormField Input.-invalid, FormField Input.-invalid:focus { border: none; border-left: wide $tone-bad; background-tint: $foreground 0%; }
     FormField .below { height: auto; min-height: 1; max-height: 2; margin-left: 13; padding-left: 2; color: $tone-quiet; }
+    FormField.-warning .below { color: $tone-warn; }
     FormField.-wrong .below { color: $tone-bad; }
     """
 
@@ -92,9 +93,10 @@ class FormField(Vertical):
         self.widget.set_class(bool(sentence), "-invalid")
         self._below.update(Content(sentence or self._advice))
 
-    def show_advice(self, advice: str) -> None:
-        """Replace the advice."""
+    def show_advice(self, advice: str, *, warning: bool = False) -> None:
+        """Replace the advice; a warning has the colour of one, and refuses nothing."""
         self._advice = advice
+        self.set_class(warning, "-warning")
         if not self.sentence:
             self._below.update(Content(advice))
 

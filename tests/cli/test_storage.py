@@ -117,3 +117,12 @@ def test_file_that_is_no_image_is_refused_before_it_is_sent(
     done = signed_in("image", "upload", str(file), *flags, "--server", "http://127.0.0.1:1", NOVACRON_TOKEN="x")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert says in done.stderr
+
+
+def test_disk_that_is_promised_more_than_there_is_room_for_is_told(signed_in: Run) -> None:
+    done = signed_in("volume", "create", "huge", "--size", "900T")
+    assert done.returncode == 1
+    assert "huge: 900 TiB is promised, and only " in done.stderr
+    assert "huge needs 900 TiB, but hot" in done.stderr
+    assert "promised" not in signed_in("volume", "create", "small", "--size", "8M").stderr
+    assert signed_in("volume", "delete", "small", "--yes").returncode == 0

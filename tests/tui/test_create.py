@@ -133,6 +133,20 @@ async def test_a_tier_is_chosen_by_the_room_it_has() -> None:
         assert json.loads(call.content)["tier"] == "cold"
 
 
+async def test_a_disk_that_is_promised_more_than_there_is_is_told_and_sent() -> None:
+    wire = Wire()
+    app = console(wire, storage())
+    async with app.run_test(size=SIZE) as pilot:
+        form = await opened(pilot, app)
+        form.fields["disk_bytes"].value = "2 TiB"
+        await until(pilot, lambda: "2 TiB is promised, and only 624 GiB is free in hot" in text(app))
+        form.fields["disk_bytes"].value = "20 GiB"
+        await until(pilot, lambda: "is promised" not in text(app))
+        form.fields["disk_bytes"].value = "2 TiB"
+        await pilot.press(*"new-03", "ctrl+s")
+        await until(pilot, lambda: bool(wire.asked("POST", "/vms")))
+
+
 async def test_what_is_wrong_stands_at_its_field_and_is_not_sent() -> None:
     wire = Wire()
     app = console(wire)

@@ -12,13 +12,13 @@ from novacron_core.api.events import Event
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import FieldError
 from novacron_core.api.volumes import DeletionPreview
-from novacron_core.values.sizes import MIB
+from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.widgets.confirm import Confirm
 from novacron_tui.widgets.form import Form
 from tests.support.console.looking import answer, line_text, text, until
 from tests.support.console.storage_looking import SIZE, accepted, body, reach
-from tests.support.console.storage_world import moving, storage, volume, wire
+from tests.support.console.storage_world import TIERS, moving, storage, volume, wire
 from tests.support.console.wire import console, ok, refuse
 from tests.support.console.world import NOW, fleet
 
@@ -176,6 +176,20 @@ async def test_pools_are_given_to_tiers_but_not_our_own() -> None:
         await until(pilot, lambda: "is managed by NovaCron: its tier cannot change" in line_text(app, "status"))
         await pilot.press("escape")
         await until(pilot, lambda: screen.volumes.has_focus)
+
+
+async def test_a_volume_that_is_promised_more_than_there_is_is_told() -> None:
+    full = [*TIERS[1:], msgspec.structs.replace(TIERS[0], provisioned_bytes=2040 * GIB)]
+    app = console(wire(), storage(tiers=full))
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press("c")
+        await until(pilot, lambda: "Create an empty volume" in text(app))
+        await until(pilot, lambda: "With it, hot promises 2 TiB, more than" in text(app))
+        await pilot.press("tab", *"2T")
+        await until(pilot, lambda: "2 TiB is promised, and only 624 GiB is free in hot" in text(app))
+        await pilot.press("backspace", "backspace")
+        await until(pilot, lambda: "is promised" not in text(app))
 
 
 async def test_a_form_that_is_sent_twice_on_a_slow_line_is_sent_once_and_closes() -> None:
