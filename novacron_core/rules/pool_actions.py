@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from novacron_core.values.tiers import FILE_POOLS
+from novacron_core.values.tiers import FILE_POOLS, LOGICAL
 
-_TIER_POOLS = FILE_POOLS | {"logical"}
+_TIER_POOLS = FILE_POOLS | {LOGICAL}
 
 
 def why_not_in_a_tier(name: str, pool_type: str, *, managed: bool) -> str | None:

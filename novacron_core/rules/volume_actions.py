@@ -8,6 +8,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.operation_words import why_busy
+from novacron_core.values.tiers import FILE_POOLS
 
 
 class VolumeAction(StrEnum):
@@ -29,6 +30,7 @@ _SIMULATED: dict[VolumeAction, str] = {
     VolumeAction.MOVE: "a simulated host cannot move volumes",
 }
 _COPIES = frozenset({VolumeAction.CLONE, VolumeAction.MOVE})
+_FILES_ONLY = {VolumeAction.CLONE: "copied", VolumeAction.MOVE: "moved", VolumeAction.RESIZE: "grown"}
 
 
 def why_not_volume(
@@ -39,11 +41,13 @@ def why_not_volume(
     operation: Operation | None,
     vm_operation: Operation | None,
     tier: str | None = None,
+    pool_type: str = "",
 ) -> str | None:
     """The sentence that refuses `action` on `volume` now, or None when it is allowed.
 
     `vm` is the VM that uses the volume; for ATTACH, the VM to attach it to. `operation` runs on the volume,
-    `vm_operation` on that VM. `tier` is the destination of a MOVE.
+    `vm_operation` on that VM. `tier` is the destination of a MOVE, `pool_type` the type of its pool, empty if
+    that is unknown.
     """
     if operation is not None:
         return why_busy(volume.name, operation)
@@ -51,6 +55,8 @@ def why_not_volume(
         return unmanaged
     if action is VolumeAction.HAND_OVER:
         return None if volume.vm is None else f"{volume.name} is attached to a VM: hand over the VM, or detach it first"
+    if pool_type not in ("", *FILE_POOLS) and (verb := _FILES_ONLY.get(action)):
+        return f"{volume.name} is in a pool of type {pool_type}: only volumes that are files can be {verb}"
     if volume.simulated and action in _SIMULATED:
         return _SIMULATED[action]
     if volume.role in ("kernel", "initrd"):

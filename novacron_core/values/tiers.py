@@ -15,6 +15,9 @@ TIER_ORDER: dict[str | None, int] = {tier: at for at, tier in enumerate((*TIERS,
 FILE_POOLS = frozenset({"dir", "fs", "netfs"})
 """Pool types whose volumes are files."""
 
+LOGICAL = "logical"
+"""The pool type of an LVM volume group, whose volumes are block devices: raw, and with all of their room from the start."""
+
 TierPair = Literal["hot-to-warm", "hot-to-cold", "warm-to-hot", "warm-to-cold", "cold-to-hot", "cold-to-warm"]
 """A source and a target of moves."""
 

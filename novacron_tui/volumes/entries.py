@@ -16,12 +16,13 @@ from novacron_tui.connection.store import Store
 
 @dataclass(frozen=True, slots=True)
 class VolumeEntry:
-    """One row of the list. `operation` runs on the volume. `heat` is None where it is not known."""
+    """One row of the list. `operation` runs on the volume. `heat` is None where it is not known, `pool_type` empty."""
 
     volume: Volume
     vm: VM | None
     operation: Operation | None
     heat: HeatSample | None = None
+    pool_type: str = ""
 
     @property
     def id(self) -> str:
@@ -30,18 +31,28 @@ class VolumeEntry:
     def why_not(self, action: VolumeAction, vm: VM | None, store: Store) -> str | None:
         """The sentence that refuses `action` now, or None. `vm` is its VM, or the one to attach it to."""
         vm_operation = store.operation_on(vm) if vm else None
-        return why_not_volume(action, self.volume, vm, operation=self.operation, vm_operation=vm_operation)
+        return why_not_volume(
+            action, self.volume, vm, operation=self.operation, vm_operation=vm_operation, pool_type=self.pool_type
+        )
 
 
 def entries(store: Store) -> list[VolumeEntry]:
     """Every visible volume."""
-    return [entry_of(store, volume) for volume in store.volumes.values()]
+    types = _pool_types(store)
+    return [entry_of(store, volume, types) for volume in store.volumes.values()]
 
 
-def entry_of(store: Store, volume: Volume) -> VolumeEntry:
-    """A volume with its VM and operation."""
+def _pool_types(store: Store) -> dict[tuple[str, str], str]:
+    """The types of pools by host and name."""
+    return {(pool.host, pool.name): pool.type for pool in store.pools.values()}
+
+
+def entry_of(store: Store, volume: Volume, pool_types: dict[tuple[str, str], str] | None = None) -> VolumeEntry:
+    """A volume with its VM and operation. `pool_types` spares many of them a search for their pools."""
     vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
-    return VolumeEntry(volume, vm, store.operation_on(volume), heat_of(store, volume))
+    types = _pool_types(store) if pool_types is None else pool_types
+    pool_type = types.get((volume.host, volume.pool), "")
+    return VolumeEntry(volume, vm, store.operation_on(volume), heat_of(store, volume), pool_type)
 
 
 def heat_of(store: Store, volume: Volume) -> HeatSample | None:

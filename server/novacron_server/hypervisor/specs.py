@@ -62,7 +62,8 @@ class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
 class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A thin volume: `size_bytes` is the size that the guest sees.
 
-    `cluster_bytes` is the cluster size of a qcow2 with extended L2 entries; 0: the usual 64 KiB, without them.
+    `cluster_bytes` is the cluster size of a qcow2 with extended L2 entries; 0: the usual 64 KiB, without them. `block`: in a
+    pool whose volumes are block devices. It is raw and has all of its room from the start.
     """
 
     pool: str
@@ -70,6 +71,7 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     format: Format = "qcow2"
     cluster_bytes: int = 0
+    block: bool = False
 
 
 _CLUSTER_BYTES, _LARGEST_CLUSTER_BYTES = 64 << 10, 2 << 20

@@ -187,12 +187,14 @@ class Advisor:
             )
         state = self._inventory.state
         vm = state.composed((volume.host, volume.vm)) if volume.vm else None
+        pool = state.storage.pool_facts(volume.host, volume.pool)
         refused = why_not_volume(
             VolumeAction.MOVE,
             volume,
             vm,
             operation=state.operation_on(volume),
             vm_operation=state.operation_on(vm) if vm is not None else None,
+            pool_type=pool.type if pool is not None else "",
         )
         return refused or ""
 

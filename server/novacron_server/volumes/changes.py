@@ -118,6 +118,7 @@ class VolumeChanges:
     def why_not(self, action: VolumeAction, volume: Volume, vm: VM | None, *, tier: str | None = None) -> str | None:
         """Why `action` is refused now, as a sentence; None if it is allowed."""
         state = self._inventory.state
+        pool = state.storage.pools_on(volume.host).get(volume.pool)
         return why_not_volume(
             action,
             volume,
@@ -125,6 +126,7 @@ class VolumeChanges:
             operation=state.operation_on(volume),
             vm_operation=state.operation_on(vm) if vm else None,
             tier=tier,
+            pool_type=pool.type if pool else "",
         )
 
     def vm_of(self, principal: Principal, volume: Volume) -> VM | None:

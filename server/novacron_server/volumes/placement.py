@@ -11,7 +11,7 @@ from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.roles import Permission
 from novacron_core.values.sizes import size_text
 from novacron_core.values.texts import without_paths
-from novacron_core.values.tiers import FILE_POOLS
+from novacron_core.values.tiers import FILE_POOLS, LOGICAL
 from novacron_server.http.asked import asker_may
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
@@ -19,14 +19,14 @@ from novacron_server.inventory.subjects import host_word, sees
 from novacron_server.volumes.copy import check_file_name_free
 
 
-def choose_pool(inventory: Inventory, host_id: str, tier: str, *, exclude: str = "") -> Pool:
-    """The tier's pool with the most free space on a host, except the pool named `exclude`. Raises Conflict."""
+def choose_pool(inventory: Inventory, host_id: str, tier: str, *, exclude: str = "", block: bool = False) -> Pool:
+    """The tier's pool with the most free space on a host, except the pool named `exclude`. `block`: the volume may be a
+    block device where the tier has no pool of files. Raises Conflict."""
     pools = [pool for pool in inventory.state.storage.pools_on(host_id).values() if pool.tier == tier]
-    candidates = [
-        pool
-        for pool in pools
-        if pool.active and pool.type in FILE_POOLS and pool.name != exclude and _responds(inventory, pool)
-    ]
+    usable = [pool for pool in pools if pool.active and pool.name != exclude and _responds(inventory, pool)]
+    candidates = [pool for pool in usable if pool.type in FILE_POOLS]
+    if not candidates and block:
+        candidates = [pool for pool in usable if pool.type == LOGICAL]
     if not candidates:
         raise errors.Conflict(_why_no_pool(host_word(inventory.host(host_id).name), tier, pools))
     return max(candidates, key=lambda pool: (pool.available_bytes or 0, pool.managed))
@@ -42,10 +42,20 @@ def _why_no_pool(host: str, tier: str, pools: Sequence[Pool]) -> str:
     if not asker_may(Permission.VOLUME_READ):
         return f"{tier} has no active pool for volumes on {host}"
     if unsupported := next((pool for pool in pools if pool.type not in FILE_POOLS), None):
-        return f"{tier} on {host} is a pool of type {unsupported.type}: volumes are put into directories only"
+        return f"{tier} on {host} is a pool of type {unsupported.type}: only a new raw volume can be put there"
     problems = [f"{pool.name}: {without_paths(pool.problem)}" for pool in pools if pool.problem]
     reason = f" ({'; '.join(problems)})" if problems else ""
     return f"{tier} has no active pool on {host}{reason}"
+
+
+def check_block_volume(pool: Pool, name: str, image: str) -> None:
+    """Raises Conflict when a volume of this name and format cannot be made in the pool because that is of type logical."""
+    if pool.type == LOGICAL and image != "raw":
+        raise errors.Conflict(f"{pool.tier or pool.name} is a pool of type logical: its volumes are raw, not {image}")
+    if pool.type == LOGICAL and "~" in name:
+        raise errors.Conflict(
+            f"{name} cannot be in a pool of type logical: LVM has no names with ~, the mark of a tenant"
+        )
 
 
 def choose_pool_for_vm(inventory: Inventory, host_id: str, tier: str, managed_pool: str) -> str:

@@ -30,7 +30,7 @@ from novacron_core.rules.volume_actions import VolumeAction
 from novacron_core.values.names import name_in_tenant
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.sizes import size_text
-from novacron_core.values.tiers import FILE_POOLS
+from novacron_core.values.tiers import FILE_POOLS, LOGICAL
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.specs import image_format
 from novacron_server.inventory.inventory import Inventory
@@ -40,7 +40,7 @@ from novacron_server.operations.runner import Operations
 from novacron_server.operations.submission import Submission
 from novacron_server.volumes.changes import Decision, VolumeChanges, why_not_backing_file
 from novacron_server.volumes.growth import check_growth
-from novacron_server.volumes.placement import check_room, choose_pool, find_stale_row
+from novacron_server.volumes.placement import check_block_volume, check_room, choose_pool, find_stale_row
 from novacron_server.volumes.procedures.create import CloneVolumeSteps, CreateVolumeSteps
 from novacron_server.volumes.procedures.delete import DeleteVolumeSteps
 from novacron_server.volumes.procedures.disk_change import DiskSteps
@@ -98,6 +98,7 @@ class Volumes:
             pool = self._pool(principal, body)
             self._inventory.require_host_up(pool.host)
             name = name_in_tenant(body.name, principal.tenant)
+            check_block_volume(pool, name, body.format)
             stale = await find_stale_row(self._inventory, principal, pool, name)
             await check_room(self._inventory, pool, body.size_bytes, name)
             row = _row(principal.tenant, principal.username, pool, name, body.format, body.size_bytes)
@@ -207,14 +208,15 @@ class Volumes:
 
     def _pool(self, principal: Principal, body: VolumeCreate) -> Pool:
         if body.pool is None:
-            return choose_pool(self._inventory, self._inventory.require_host_up(body.host).host_id, body.tier)
+            host_id = self._inventory.require_host_up(body.host).host_id
+            return choose_pool(self._inventory, host_id, body.tier, block=body.format == "raw")
         seen = any(pool.id == body.pool for pool in self._inventory.pools(principal))
         pool = self._inventory.state.storage.pool(body.pool) if seen else None
         if pool is None:
             raise errors.NotFound("pool not found")
-        if pool.type not in FILE_POOLS or not pool.active or pool.tier is None:
+        if pool.type not in (*FILE_POOLS, LOGICAL) or not pool.active or pool.tier is None:
             raise errors.Conflict(
-                f"{pool.name} cannot hold volumes: it is inactive, in no tier, or not a directory pool"
+                f"{pool.name} cannot hold volumes: it is inactive, in no tier, or not of type dir, fs, netfs or logical"
             )
         return pool
 

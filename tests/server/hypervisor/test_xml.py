@@ -72,6 +72,8 @@ def test_pool_and_volume_xml_match_the_golden_files() -> None:
     golden("volume-qcow2.xml", volume_xml(VolumeSpec(pool="hot", name="web-1.qcow2", size_bytes=3 * 1024**3)))
     thin = VolumeSpec(pool="hot", name="thin", size_bytes=1 << 40, cluster_bytes=2 << 20)
     golden("volume-extended-qcow2.xml", volume_xml(thin))
+    block = VolumeSpec(pool="vg", name="data", size_bytes=3 * 1024**3, format="raw", block=True)
+    golden("volume-block.xml", volume_xml(block))
     golden("volume-raw.xml", volume_xml(VolumeSpec(pool="hot", name="kernel", size_bytes=12637184, format="raw")))
 
 

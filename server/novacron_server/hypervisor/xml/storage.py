@@ -41,13 +41,20 @@ def pool_xml(spec: PoolSpec) -> str:
 
 
 def volume_xml(spec: VolumeSpec) -> str:
-    """The definition of a thin volume. Raises InvalidArgument."""
+    """The definition of a thin volume, or of a block device. Raises InvalidArgument."""
     check_name(spec.name, "volume")
     if not 0 < spec.size_bytes < 2**63:
         raise InvalidArgument("a volume's size must be more than 0 bytes and less than 8 EiB")
     root = ET.Element("volume")
     child(root, "name", spec.name)
     child(root, "capacity", str(spec.size_bytes), unit="bytes")
+    if spec.block:
+        # With less allocated than its capacity, libvirt makes an LVM snapshot, which is lost when it is full.
+        if spec.format != "raw":
+            raise InvalidArgument("a volume that is a block device is raw")
+        child(root, "allocation", str(spec.size_bytes), unit="bytes")
+        child(child(child(root, "target"), "permissions"), "mode", "0600")
+        return write(root)
     child(root, "allocation", "0", unit="bytes")
     target = child(root, "target")
     child(target, "format", type=spec.format)

@@ -10,6 +10,7 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.volumes import VolumeCreate
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_core.values.tiers import LOGICAL
 from novacron_server.hypervisor.specs import VolumeSpec, with_creation_format
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.operation_files import temporary_name
@@ -87,7 +88,9 @@ class CreateVolume(_Creation[CreateVolumeSteps]):
         await check_file_name_free(host, steps.pool, steps.name)
         await context.write_ahead(copy=CopyRecord(pool=steps.pool, name=steps.name, path=steps.path))
         await failpoint("volume.create:planned")
-        spec = VolumeSpec(pool=steps.pool, name=steps.name, size_bytes=body.size_bytes, format=body.format)
+        pool = self._inventory.state.storage.pools_on(context.host_id).get(steps.pool)
+        block = pool is not None and pool.type == LOGICAL
+        spec = VolumeSpec(pool=steps.pool, name=steps.name, size_bytes=body.size_bytes, format=body.format, block=block)
         await create_recorded(context, host, spec)
         await failpoint("volume.create:made")
         await self._publish(context)
