@@ -20,7 +20,7 @@ from novacron_server.hypervisor.connection.supervisor import ConnectionSuperviso
 from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.pool_listings import PoolListings
-from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
+from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec, image_format
 from novacron_server.hypervisor.storage import volumes
 from novacron_server.hypervisor.storage.downloads import Download
 from novacron_server.hypervisor.storage.file_copies import FileCopy, rename_new, written_at
@@ -200,7 +200,9 @@ class HostStorage(Calls[DomainReader]):
 
     async def _relay(self, source: VolumeFacts, pool: str, name: str, progress: Progress) -> None:
         loop, run = asyncio.get_running_loop(), self.transfers.run
-        length = source.file_bytes or source.allocated_bytes  # holes are transferred too
+        length = source.file_bytes or source.allocated_bytes  # holes count, but are not transferred
+        # A new qcow2 has tables where the source may have a hole; a new raw volume is one hole.
+        target = await self.read_volume(pool, name) if image_format(source) == "qcow2" else None
 
         def report(sent: int, _total: int) -> None:
             schedule(loop, progress, sent, 2 * length)
@@ -208,7 +210,7 @@ class HostStorage(Calls[DomainReader]):
         reading, writing = os.pipe()  # it also limits how far the download can run ahead of the upload
         with os.fdopen(reading, "rb", buffering=0) as out, os.fdopen(writing, "wb", buffering=0) as into:
             download = Download(into, threading.Event())
-            upload = Upload(lambda: out, None, report, threading.Event())
+            upload = Upload(lambda: out, None, report, threading.Event(), target.file_bytes if target else 0)
             await run_both(
                 run(upload, lambda c: upload.run(c, pool, name), "write the copy"),
                 run(download, lambda c: download.run(c, source.pool, source.name), "read the volume"),
@@ -216,7 +218,7 @@ class HostStorage(Calls[DomainReader]):
             )
         check = Download(None, threading.Event(), lambda received: report(length + received, 0))
         await run(check, lambda c: check.run(c, pool, name), "read the copy back")
-        if check.sha256 != download.sha256:
+        if check.checksum != download.checksum:
             raise Internal("the copy differs from the volume and was not used")
 
     async def upload_volume(

@@ -11,6 +11,7 @@ import pytest
 
 from novacron_core.errors import Conflict
 from novacron_server.hypervisor.storage import uploads
+from novacron_server.hypervisor.storage.pieces import write_piece
 from novacron_server.hypervisor.storage.uploads import Upload
 
 
@@ -49,3 +50,18 @@ def test_upload_of_a_file_that_changed_its_length_is_aborted(
     with pytest.raises(Conflict, match=said):
         upload.run(line, "pool", "name")
     assert line.ended == "aborted"
+
+
+def test_hole_is_sent_as_zeros_where_the_new_volume_may_have_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    holes: list[int] = []
+    line: Any = FakeConnection()
+    line.sendHole = holes.append
+    volume = SimpleNamespace(upload=lambda *_: None, info=lambda: None)
+    monkeypatch.setattr(uploads, "find_volume", lambda *_: volume)
+    pipe = io.BytesIO()
+    for data, hole in ((b"x" * 100, 0), (b"", 1000), (b"y", 0), (b"", 50)):
+        write_piece(pipe, data, hole)
+    pipe.seek(0)
+    Upload(lambda: pipe, None, lambda *_: None, threading.Event(), 600).run(line, "pool", "name")
+    assert line.sent == b"x" * 100 + bytes(500) + b"y"
+    assert holes == [500, 50]

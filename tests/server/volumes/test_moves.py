@@ -309,13 +309,13 @@ async def test_copy_through_the_server_that_differs_is_not_used(
 
     for sync in storage.server.parts.inventory._syncs.values():
         monkeypatch.setattr(sync.host.storage, "sees", never)
-    real = Upload._send
+    real = Upload._send_pieces
 
-    def send_too_much(self: Upload, stream: object, file: object, total: int | None) -> None:
-        real(self, stream, file, total)  # type: ignore[arg-type]
+    def send_too_much(self: Upload, stream: object, file: object) -> None:
+        real(self, stream, file)  # type: ignore[arg-type]
         stream.send(b"x")  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(Upload, "_send", send_too_much)
+    monkeypatch.setattr(Upload, "_send_pieces", send_too_much)
     ended = await storage.ended(await move(storage, volume))
     assert ended.problem is not None
     assert "differs" in ended.problem.detail

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -11,16 +10,20 @@ from typing import IO, Any
 import libvirt
 
 from novacron_core.errors import Conflict
+from novacron_server.hypervisor.storage.pieces import SparseChecksum, write_piece
 from novacron_server.hypervisor.storage.volumes import find_volume
 
 _CHUNK = 256 * 1024
 _REPORT_EVERY_S = 0.25
+_AT_HOLE = -3
+"""What the stream returns instead of data; see virStreamRecvFlags."""
 
 
 class Download:
-    """Writes a volume's bytes to a pipe (None: discards them) and computes their SHA-256. Runs in a worker thread.
+    """Writes a volume's pieces to a pipe (None: discards them) and computes their checksum. Runs in a worker thread.
 
-    `progress` is called with the number of bytes received, at most four times a second.
+    Holes are not transferred. `progress` is called with the number of bytes received, holes included, at most four times a
+    second.
     """
 
     def __init__(
@@ -29,7 +32,7 @@ class Download:
         self.cancel = cancel
         self.moved_at = time.monotonic()
         self.flushing = False
-        self.sha256 = ""
+        self.checksum = ""
         self._into = into
         self._progress = progress
         self._reported_at = 0.0
@@ -38,7 +41,7 @@ class Download:
         """Read the whole volume; returns its length in bytes. Raises Conflict when cancelled, libvirtError, OSError."""
         self.moved_at = time.monotonic()
         stream = connection.newStream(0)
-        find_volume(connection, pool, name).download(stream, 0, 0, 0)
+        find_volume(connection, pool, name).download(stream, 0, 0, libvirt.VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM)
         try:
             received = self._receive(stream)
             stream.finish()
@@ -48,20 +51,23 @@ class Download:
         return received
 
     def _receive(self, stream: Any) -> int:
-        digest, received = hashlib.sha256(), 0
-        while chunk := stream.recv(_CHUNK):
+        checksum, received = SparseChecksum(), 0
+        while chunk := stream.recvFlags(_CHUNK, libvirt.VIR_STREAM_RECV_STOP_AT_HOLE):
             if self.cancel.is_set():
                 raise Conflict("the copy was cancelled")
-            digest.update(chunk)
-            left = memoryview(chunk)
-            while self._into is not None and left:
-                left = left[self._into.write(left) or 0 :]
-            received += len(chunk)
+            hole, data = (int(stream.recvHole()), b"") if chunk == _AT_HOLE else (0, chunk)
+            if hole:
+                checksum.add_hole(hole)
+            else:
+                checksum.add_data(data)
+            if self._into is not None and (hole or data):
+                write_piece(self._into, data, hole)
+            received += hole or len(data)
             now = self.moved_at = time.monotonic()
             if now - self._reported_at >= _REPORT_EVERY_S:
                 self._reported_at = now
                 self._progress(received)
-        self.sha256 = digest.hexdigest()
+        self.checksum = checksum.result()
         return received
 
 
