@@ -55,6 +55,17 @@ def test_nothing_that_the_tiers_say_is_cut_at_120_columns() -> None:
     assert "…" not in drawn
 
 
+def test_tier_whose_volumes_are_promised_more_than_it_holds_is_marked() -> None:
+    tiers = {name: tier(name, 900 * GIB, 4 * TIB) for name in ("hot", "warm", "cold")}
+    tiers["warm"] = tier("warm", 900 * GIB, 4 * TIB, provisioned_bytes=5 * TIB)
+    pieces = [piece for line in tier_bars.lines(tiers, 116, FINE) for piece in line if "provisioned" in piece.text]
+    assert [(piece.text.split(", ")[1], piece.tone) for piece in pieces] == [
+        ("200 GiB provisioned", "quiet"),
+        ("5 TiB provisioned", "warn"),
+        ("200 GiB provisioned", "quiet"),
+    ]
+
+
 async def test_a_volume_that_is_not_ours_is_not_called_free() -> None:
     long = volume("somebody-elses-volume-with-a-long-name.qcow2", 1, None, unmanaged=True)
     app = console(wire(), Stream(live(), stored(volumes=[long])))
