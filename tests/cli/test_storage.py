@@ -126,3 +126,10 @@ def test_disk_that_is_promised_more_than_there_is_room_for_is_told(signed_in: Ru
     assert "huge needs 900 TiB, but hot" in done.stderr
     assert "promised" not in signed_in("volume", "create", "small", "--size", "8M").stderr
     assert signed_in("volume", "delete", "small", "--yes").returncode == 0
+    words = ("vm", "create", "--name", "huge-01", "--image", "alpine", "--no-start", "--tier", "warm")
+    made = signed_in(*words, "--disk", "900T")
+    assert made.returncode == 0, made.stderr  # a VM's disk is thin, and not refused
+    assert "huge-01: 900 TiB is promised, and only " in made.stderr
+    assert "free in warm" in made.stderr
+    assert "warm promises 900 TiB, more than the " in signed_in("tier", "ls").stdout
+    assert signed_in("vm", "delete", "huge-01", "--disks", "--yes").returncode == 0
