@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from novacron_core.api.automatic import AutomaticChange, AutomaticPolicy
 from novacron_core.api.base import ListQuery, Page, Request, Time, Value
@@ -132,6 +132,9 @@ class StoragePolicy(Value, frozen=True):
     """After a move, a volume stays for this long."""
     return_s: float = 7 * 86_400
     """And for this long it does not go back where it came from."""
+    budget_month: float | None = None
+    """What the volumes of a host may cost in a month, by the declared prices: no move up is advised that costs more. Null:
+    no limit."""
     tiers: dict[TierName, TierClass] = {}
     automatic: AutomaticPolicy = AutomaticPolicy()
 
@@ -167,6 +170,7 @@ class PolicyChange(Request, frozen=True):
     copy_bytes_s: Annotated[float, Meta(ge=MIB, le=1e15)] | None = None
     cooldown_s: _Seconds | None = None
     return_s: _Seconds | None = None
+    budget_month: Annotated[float, Meta(ge=0, le=1e12)] | UnsetType | None = UNSET
     tiers: dict[TierName, TierClassChange] | None = None
     automatic: AutomaticChange | None = None
 
@@ -233,10 +237,11 @@ class AdviceQuery(Request, frozen=True):
 
 
 class PlacementChange(Request, frozen=True):
-    """`pinned`: the volume stays where it is. `dismiss_s`: no advice about it for so long, with a reason; 0: give it again.
+    """`pinned`: the volume stays where it is. `together`: it moves only with those other disks of its VM that do. `dismiss_s`: no advice about it for so long, with a reason; 0: give it again.
     What is left out stays."""
 
     pinned: bool | None = None
+    together: bool | None = None
     dismiss_s: Annotated[int, Meta(ge=0, le=365 * 86_400)] | None = None
     reason: Annotated[str, Meta(pattern=ONE_LINE, max_length=200)] = ""
 

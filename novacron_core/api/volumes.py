@@ -48,6 +48,8 @@ class Volume(Value, frozen=True):
     seen_at: Time | None = None
     pinned: bool = False
     """Whether it stays in its tier, whatever the advice."""
+    together: bool = False
+    """Whether it moves only with those other disks of its VM that do."""
     dismissed_until: Time | None = None
     """Until when no advice is given about it."""
     dismissed_reason: str = ""

@@ -71,6 +71,8 @@ def _set(fields: dict[str, Any], before: StoragePolicy, name: str, value: str) -
         known = before.tiers.get(first)
         declared = fields.setdefault("tiers", {}).setdefault(first, msgspec.to_builtins(known) if known else {})
         declared[_CLASS[what]] = value if what == "redundancy" else None if value == "" else _number(name, value)
+    elif name == "budget_month" and not value:
+        fields[name] = None
     elif name in _PLAIN:
         fields[name] = int(_number(name, value)) if name == "evaluations" else _number(name, value)
     elif first in _PAIRS:
@@ -110,8 +112,10 @@ def _pair_text(policy: AutomaticPolicy, pair: PairPolicy) -> str:
     return f"on, {limit}, {f'begins at {pair.window} {policy.time_zone}' if pair.window else 'at any time'}"
 
 
-def _told(name: str, value: float) -> str:
+def _told(name: str, value: float | None) -> str:
     """Seconds as a duration, bytes as a size: both can be given like that."""
+    if value is None:
+        return "no limit"
     if name.endswith("bytes_s"):
         return f"{size_text(value)}/s"
     return age_text(value) if name.endswith("_s") else f"{value:g}"

@@ -174,6 +174,13 @@ async def pin(client: Client, output: Output, name_or_id: str, *, pinned: bool) 
     await _place(client, output, name_or_id, PlacementChange(pinned=pinned), words)
 
 
+async def together(client: Client, output: Output, names: Sequence[str], *, joined: bool) -> None:
+    """Let each of these volumes move only with those others of its VM that do, or alone."""
+    words = "moves with the other disks of its VM that do" if joined else "moves alone"
+    for name in names:
+        await _place(client, output, name, PlacementChange(together=joined), words)
+
+
 async def _place(client: Client, output: Output, name_or_id: str, body: PlacementChange, words: str) -> None:
     volume = await find_volume(client, name_or_id)
     changed = await client.call(tiering.PLACE, body=body, volume_id=volume.id)

@@ -19,6 +19,10 @@ Volumes = Annotated[
     list[str] | None,
     typer.Argument(metavar="[VOLUME]...", help="Volume names or ids.", autocompletion=completion.volume_names),
 ]
+Joined = Annotated[
+    list[str],
+    typer.Argument(metavar="VOLUME...", help="Volume names or ids.", autocompletion=completion.volume_names),
+]
 Settings = Annotated[
     list[str],
     typer.Argument(
@@ -126,6 +130,18 @@ def unpin(
     from novacron_tui.cli import tiering
 
     run_with_client(context, lambda client: tiering.pin(client, output, name, pinned=False))
+
+
+@storage.command("together")
+def together(
+    context: typer.Context, names: Joined,
+    apart: Annotated[bool, typer.Option("--apart", help="Let them move alone again.")] = False,
+    output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
+) -> None:  # fmt: skip
+    """Weigh disks of one VM together, and move them to the same tier."""
+    from novacron_tui.cli import tiering
+
+    run_with_client(context, lambda client: tiering.together(client, output, names, joined=not apart))
 
 
 @policy.command("show")

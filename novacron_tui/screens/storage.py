@@ -70,14 +70,14 @@ DECISIONS = Action[Any](
 )  # fmt: skip
 LISTS = ("volumes", "advice", "pools", "decisions")
 FILTER = filter_action("a word, tier:hot, vm:web-*, heat>10, idle>7d, size>10G, is:free, -not.")
-VOLUME_VERBS = (*volume_actions.VERBS, advice_actions.PIN)
+VOLUME_VERBS = (*volume_actions.VERBS, advice_actions.PIN, advice_actions.TOGETHER)
 OF_LIST: dict[str, tuple[Action[Any], ...]] = {
     "volumes": VOLUME_VERBS,
     "advice": advice_actions.VERBS,
     "pools": pool_actions.VERBS,
 }
 """The actions that each list alone has."""
-OF_MANY = (*volume_actions.OF_MANY, advice_actions.PIN, *advice_actions.OF_MANY)
+OF_MANY = (*volume_actions.OF_MANY, advice_actions.PIN, advice_actions.TOGETHER, *advice_actions.OF_MANY)
 
 
 class StorageScreen(ReadScreen):

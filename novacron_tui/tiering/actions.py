@@ -23,6 +23,10 @@ async def _pin(screen: Any, _entry: VolumeEntry) -> None:
     await perform.pin(screen, screen.subjects(PIN))
 
 
+async def _join(screen: Any, _entry: VolumeEntry) -> None:
+    await perform.join(screen, screen.subjects(TOGETHER))
+
+
 async def _pin_advised(screen: Any, _row: AdviceEntry) -> None:
     await perform.pin(screen, [row.entry for row in screen.subjects(PIN_ADVISED) if row.entry is not None])
 
@@ -43,6 +47,10 @@ DISMISS = Action[AdviceEntry](
 PIN = VolumeVerb(
     "pin", "P", "pin", "Keep the volume in its tier whatever the advice, or release it.", tiering.PLACE, _why_not_pin,
     Danger.REVERSIBLE, run=_pin, command="storage pin {names}",
+)
+TOGETHER = VolumeVerb(
+    "together", "", "together", "Weigh the volume with the other disks of its VM that do, or alone again.", tiering.PLACE,
+    _why_not_pin, Danger.REVERSIBLE, run=_join, command="storage together {names}",
 )
 PIN_ADVISED = Action[AdviceEntry](
     "pin", "P", "pin", "Keep the volume in its tier whatever the advice.", tiering.PLACE, why_not_place, Danger.REVERSIBLE,

@@ -128,16 +128,29 @@ async def dismiss(context: ActionContext, row: AdviceEntry) -> None:
 async def pin(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
     """Pin volumes to their tier, or release them if all are pinned."""
     pinned = not all(entry.volume.pinned for entry in chosen)
+    await _place_each(
+        context, chosen, PlacementChange(pinned=pinned), "pinned to the tier" if pinned else "may move again"
+    )
+
+
+async def join(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
+    """Let volumes move with the other disks of their VM that do, or alone if all do already."""
+    together = not all(entry.volume.together for entry in chosen)
+    words = "moves with the other disks of its VM that do" if together else "moves alone"
+    await _place_each(context, chosen, PlacementChange(together=together), words)
+
+
+async def _place_each(context: ActionContext, chosen: Sequence[VolumeEntry], body: PlacementChange, words: str) -> None:
+    """Change what is said of each volume, until one is refused."""
     for entry in chosen:
         try:
-            body = PlacementChange(pinned=pinned)
             await call_from_form(context.session, tiering.PLACE, body, str(uuid4()), volume_id=entry.id)
         except (NovaCronError, Refused) as e:
             refused = e if isinstance(e, Refused) else refused_by(e)
             context.say(f"{one_line(entry.volume.name)}: {refused}", "bad")
             return
     what = one_line(chosen[0].volume.name) if len(chosen) == 1 else counted(len(chosen), "volume")
-    context.say(f"{what}: {'pinned to the tier' if pinned else 'may move again'}", "good")
+    context.say(f"{what}: {words}", "good")
 
 
 def details(row: AdviceEntry) -> Lines:

@@ -35,6 +35,7 @@ def of_volume(
         ("costs", f"{cost} a month" if cost else ""),
         ("heat", heat_words(entry.heat, now)),
         ("stays", f"pinned to {volume.tier}" if volume.pinned else ""),
+        ("moves", "with the other disks of its VM that do" if volume.together else ""),
         ("advice", _dismissed(volume, now)),
         ("size", f"{size_text(volume.size_bytes)}, {size_text(volume.allocated_bytes)} on disk"),
         ("format", volume.format),

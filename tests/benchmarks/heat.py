@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from novacron_core.api.tiering import StoragePolicy, VolumeHeat
-from novacron_core.rules.tiering.advice import DiskState, TierSpace, evaluate
+from novacron_core.rules.tiering.advice import TierSpace, evaluate
+from novacron_core.rules.tiering.disks import DiskState
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TierName
 from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading

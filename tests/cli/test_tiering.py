@@ -61,6 +61,11 @@ def test_volume_is_pinned_and_its_advice_dismissed(signed_in: Run, volume: str) 
     done = signed_in("storage", "dismiss", volume, "--for", "soon")
     assert (done.returncode, "--for:" in done.stderr) == (2, True), done.stderr
     assert signed_in("storage", "pin", "nothing").returncode == 1
+    joined = signed_in("storage", "together", volume)
+    assert joined.stdout == f"{volume}: moves with the other disks of its VM that do\n", joined.stderr
+    assert now()["together"] is True
+    assert signed_in("storage", "together", volume, "--apart").stdout == f"{volume}: moves alone\n"
+    assert now()["together"] is False
 
 
 def test_policy_is_shown_and_set(signed_in: Run) -> None:
@@ -74,6 +79,10 @@ def test_policy_is_shown_and_set(signed_in: Run) -> None:
     signed_in("storage", "policy", "set", "hot.redundancy=mirror")
     policy = json.loads(signed_in("storage", "policy", "show", "-o", "json").stdout)
     assert policy["tiers"]["hot"] == {"cost_per_gib_month": 2.5, "expected_ms": 0.8, "redundancy": "mirror"}
+    assert "budget_month" in shown and "no limit" in shown
+    for given, kept in (("budget_month=120.5", 120.5), ("floor=0.2", 120.5), ("budget_month=", None)):
+        policy = json.loads(signed_in("storage", "policy", "set", given, "-o", "json").stdout)
+        assert policy["budget_month"] == kept
     for words, says in (
         ("floor", "floor: give NAME=VALUE"),
         ("colour=red", "colour: the settings are observe_s, evaluations"),

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novacron_core.api.tiering import StoragePolicy
-from novacron_core.rules.tiering.advice import Advice, DiskState, Evaluation, TierSpace, Why, density, evaluate
+from novacron_core.api.tiering import StoragePolicy, TierClass
+from novacron_core.rules.tiering.advice import Advice, Evaluation, TierSpace, Why, density, evaluate
+from novacron_core.rules.tiering.disks import DiskState
 from novacron_core.rules.tiering.heat import DAY_S
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TIERS, TierName
@@ -171,6 +172,44 @@ def test_room_that_a_move_makes_is_not_for_a_colder_disk() -> None:
     assert moves(found) == [("leaves", "hot", Why.HOT)]
 
 
+def test_disks_that_stay_together_move_together_or_not_at_all() -> None:
+    """A busy log and quiet data: apart only the log would move, together both are hot enough, or neither is."""
+    log, data = disk("log", gib=1, heat=200.0), disk("data", gib=40, heat=0.1)
+    assert [each.disk for each in evaluate([log, data], spaces(), POLICY).advice] == ["log"]
+    pair = [msgspec.structs.replace(each, group="vm-1") for each in (log, data)]
+    found = evaluate(pair, spaces(), POLICY)
+    assert [(each.disk, each.target, each.fast) for each in found.advice] == [
+        ("data", "hot", 0.1),
+        ("log", "hot", 200.0),
+    ]
+    assert [each.together for each in found.advice] == [pytest.approx(200.1 / 41)] * 2
+    assert found.above == {"log": READY + 1, "data": READY + 1}
+    for name, change in (("log", {"refused": "pinned"}), ("data", {"moved_ago_s": 60.0}), ("log", {"above": 0})):
+        held = [msgspec.structs.replace(each, **change) if each.id == name else each for each in pair]
+        assert evaluate(held, spaces(), POLICY).advice == [], (name, change)
+    assert evaluate(pair, spaces(hot_used=770), POLICY).advice == [], "there is room for the log alone"
+    cold = [msgspec.structs.replace(each, tier="hot", fast=0.0, slow=0.0, idle_s=8 * DAY_S) for each in pair]
+    assert len(evaluate(cold, spaces(hot_used=41), POLICY).advice) == 2
+    half = [msgspec.structs.replace(cold[0], idle_s=0.0), cold[1]]
+    assert evaluate(half, spaces(hot_used=41), POLICY).advice == []
+
+
+def test_disk_follows_the_one_that_it_stays_with() -> None:
+    moved = disk("log", "hot", 1, 200.0, group="vm-1", moved_ago_s=60.0, came_from="warm")
+    left = disk("data", "warm", 40, 0.1, group="vm-1")
+    assert moves(evaluate([moved, left], spaces(hot_used=1), POLICY)) == [("data", "hot", Why.HOT)]
+
+
+def test_move_that_goes_over_the_budget_is_not_advised() -> None:
+    prices = {"hot": TierClass(cost_per_gib_month=2.0), "warm": TierClass(cost_per_gib_month=0.5)}
+    for budget, advised in ((None, True), (80.0, True), (79.0, False), (10.0, False)):
+        limited = msgspec.structs.replace(POLICY, tiers=prices, budget_month=budget)
+        assert bool(evaluate([disk()], spaces(), limited).advice) is advised, budget
+    over = msgspec.structs.replace(POLICY, tiers=prices, budget_month=1.0)
+    idle = disk("idle", "hot", heat=0.0, idle_s=8 * DAY_S)
+    assert moves(evaluate([idle], spaces(hot_used=40), over)) == [("idle", "warm", Why.COLD)], "it saves"
+
+
 # -- whatever the state is -------------------------------------------------------------------------------------------------
 
 AGES = st.one_of(st.floats(0, 60 * DAY_S), st.just(math.inf))
@@ -187,6 +226,7 @@ DISKS = st.lists(
         above=st.integers(0, 5),
         moved_ago_s=AGES,
         came_from=st.one_of(st.none(), st.sampled_from(TIERS)),
+        group=st.sampled_from(["", "", "vm-1", "vm-2"]),
         refused=st.sampled_from(["", "", "", "pinned"]),
     ),
     max_size=30,

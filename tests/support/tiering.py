@@ -10,7 +10,8 @@ from random import Random
 
 from novacron_core.api.tiering import StoragePolicy
 from novacron_core.rules.tiering import advice, heat
-from novacron_core.rules.tiering.advice import DiskState, TierSpace
+from novacron_core.rules.tiering.advice import TierSpace
+from novacron_core.rules.tiering.disks import DiskState
 from novacron_core.values.sizes import GIB, KIB
 from novacron_core.values.tiers import TierName
 

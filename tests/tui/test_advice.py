@@ -163,6 +163,17 @@ async def test_pin_keeps_a_volume_and_releases_a_pinned_one(pinned: bool, says: 
         assert body(server.asked("PUT", "placement")[0]) == {"pinned": not pinned}
 
 
+async def test_disks_are_joined_by_the_command_line() -> None:
+    joined = [msgspec.structs.replace(each, together=True) for each in volumes()]
+    server = wire(**{placed("vol-5"): lambda _: ok(joined[4])})
+    app = console(server, storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app, "build-cache")
+        await pilot.press(":", *"together", "enter")
+        await until(pilot, lambda: "build-cache: moves with the other disks" in line_text(app, "status"))
+        assert body(server.asked("PUT", "placement")[0]) == {"together": True}
+
+
 async def test_viewer_reads_advice_and_changes_nothing() -> None:
     server = wire()
     server.user = VIEWER

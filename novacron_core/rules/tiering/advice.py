@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,27 +9,10 @@ from enum import StrEnum
 import msgspec
 
 from novacron_core.api.tiering import StoragePolicy
+from novacron_core.rules.tiering.disks import DiskState
+from novacron_core.rules.tiering.groups import join
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TIERS, TierName
-
-
-class DiskState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A disk at the time of an evaluation. `size_bytes` is what it takes in a tier. `fast` and `slow` are its averages in
-    weighted operations per second. Times are ages in seconds."""
-
-    id: str
-    tier: TierName
-    size_bytes: int
-    fast: float = 0.0
-    slow: float = 0.0
-    idle_s: float = math.inf
-    observed_s: float = math.inf
-    above: int = 0
-    """In how many evaluations running it was above the line of a faster tier, before this one."""
-    moved_ago_s: float = math.inf
-    came_from: TierName | None = None
-    refused: str = ""
-    """Why it cannot be moved now: pinned, dismissed, busy, or what the server would refuse. Empty when it can."""
 
 
 class TierSpace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -66,6 +48,8 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     saved_s: float
     copy_s: float
     makes_room_for: str = ""
+    together: float = 0.0
+    """The heat per GiB of all the disks that it moves together with; 0 if it moves alone."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,14 +82,21 @@ class _Round:
     moved: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.disks = [disk for disk in self.disks if disk.tier in self.spaces]
+        self.disks, self.members = join((each for each in self.disks if each.tier in self.spaces), self.policy.return_s)
+        self.prices = {tier: declared.cost_per_gib_month or 0.0 for tier, declared in self.policy.tiers.items()}
+        self.cost = sum(self._cost(disk, disk.tier) for disk in self.disks)
         self.used = {tier: space.used_bytes for tier, space in self.spaces.items()}
         self.tiers = [tier for tier in TIERS if tier in self.spaces]
 
     def evaluate(self) -> Evaluation:
         lines = self._lines()
         wanted = {disk.id: self._wanted(disk, lines) for disk in self.disks}
-        above = {disk.id: disk.above + 1 for disk in self.disks if wanted[disk.id]}
+        above = {
+            each.id: disk.above + 1
+            for disk in self.disks
+            if wanted[disk.id]
+            for each in self.members.get(disk.id, (disk,))
+        }
         for tier in reversed(self.tiers):  # so that what leaves a fast tier finds room in the next one
             self._relieve(tier, lines)
         self._demote_idle(lines)
@@ -217,7 +208,11 @@ class _Round:
                     and needed < passed.get(target, needed + 1)
                 ):
                     leaving = self._room(target, disk, colder[target])
-                    if leaving is not None and self._pays(disk, target, leaving):
+                    if (
+                        leaving is not None
+                        and self._pays(disk, target, leaving)
+                        and self._affords(disk, target, leaving)
+                    ):
                         for other, to in leaving:
                             self._move(other, to, Why.SPACE, lines[target], disk.id)
                         self._move(disk, target, Why.HOT, lines[target])
@@ -228,6 +223,17 @@ class _Round:
         copied = disk.size_bytes + sum(other.size_bytes for other, _ in leaving)
         saved = self._saved_s(disk, target) + sum(self._saved_s(other, to) for other, to in leaving)
         return saved >= self.policy.payback * copied / self.policy.copy_bytes_s
+
+    def _affords(self, disk: DiskState, target: TierName, leaving: Sequence[tuple[DiskState, TierName]]) -> bool:
+        """Whether the moves leave the disks within the budget, or at least make nothing dearer."""
+        if self.policy.budget_month is None:
+            return True
+        more = sum(self._cost(each, to) - self._cost(each, each.tier) for each, to in ((disk, target), *leaving))
+        return more <= 0 or self.cost + more <= self.policy.budget_month
+
+    def _cost(self, disk: DiskState, tier: TierName) -> float:
+        """What a disk costs in a month in a tier; a tier without a price costs nothing."""
+        return disk.size_bytes / GIB * self.prices.get(tier, 0.0)
 
     def _room(
         self, tier: TierName, disk: DiskState, colder: Sequence[DiskState]
@@ -263,22 +269,26 @@ class _Round:
     def _move(self, disk: DiskState, target: TierName, why: Why, line: float, makes_room_for: str = "") -> None:
         self.used[disk.tier] -= disk.size_bytes
         self.used[target] += disk.size_bytes
+        self.cost += self._cost(disk, target) - self._cost(disk, disk.tier)
         self.moved.add(disk.id)
-        self.advice.append(
-            Advice(
-                disk=disk.id,
-                source=disk.tier,
-                target=target,
-                why=why,
-                size_bytes=disk.size_bytes,
-                fast=disk.fast,
-                slow=disk.slow,
-                line=line,
-                saved_s=self._saved_s(disk, target),
-                copy_s=disk.size_bytes / self.policy.copy_bytes_s,
-                makes_room_for=makes_room_for,
+        members = self.members.get(disk.id)
+        for each in members or (disk,):
+            self.advice.append(
+                Advice(
+                    disk=each.id,
+                    source=each.tier,
+                    target=target,
+                    why=why,
+                    size_bytes=each.size_bytes,
+                    fast=each.fast,
+                    slow=each.slow,
+                    line=line,
+                    saved_s=self._saved_s(each, target),
+                    copy_s=each.size_bytes / self.policy.copy_bytes_s,
+                    makes_room_for=makes_room_for,
+                    together=density(disk) if members else 0.0,
+                )
             )
-        )
 
 
 def _per_gib(heat: float, disk: DiskState) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from novacron_core.rules.tiering.advice import Advice, DiskState, TierSpace, Why, density
+from novacron_core.rules.tiering.advice import Advice, TierSpace, Why, density
+from novacron_core.rules.tiering.disks import DiskState
 from novacron_core.values.ages import age_text
 from novacron_core.values.sizes import size_text
 
@@ -29,6 +30,9 @@ def advice_text(
 def _why(advice: Advice, disk: DiskState, full: float, room_for: str) -> str:
     rate = f"{operations_text(min(disk.fast, disk.slow))} operations/s"
     per_gib, line = operations_text(density(disk)), operations_text(advice.line)
+    if advice.why is Why.HOT and advice.together:
+        per_gib = operations_text(advice.together)
+        return f"{rate}; with the disks it stays with {per_gib} per GiB, and {advice.target} takes from {line}"
     if advice.why is Why.HOT:
         return f"{rate} over a day and a week: {per_gib} per GiB, and {advice.target} takes from {line}"
     if room_for:

@@ -222,6 +222,7 @@ volumes = Table(
     moment("moved_at", null=True),
     word("came_from", null=True),
     Column("pinned", Boolean, nullable=False, server_default=text("false")),
+    Column("together", Boolean, nullable=False, server_default=text("false")),
     moment("dismissed_until", null=True),
     word("dismissed_reason", ""),
     UniqueConstraint("host_id", "pool", "name"),

@@ -77,6 +77,7 @@ def compose_volume(
         created_at=row.created_at if row else None,
         seen_at=seen_at,
         pinned=row.pinned if row else False,
+        together=row.together if row else False,
         dismissed_until=row.dismissed_until if row else None,
         dismissed_reason=row.dismissed_reason if row else "",
     )

@@ -12,8 +12,9 @@ import msgspec
 
 from novacron_core.api.tiering import Recommendation, StorageAdvice, StoragePolicy, TierForecast
 from novacron_core.api.volumes import HIDDEN_VM, Volume
-from novacron_core.rules.tiering.advice import Advice, DiskState, TierSpace, density, evaluate
+from novacron_core.rules.tiering.advice import Advice, TierSpace, density, evaluate
 from novacron_core.rules.tiering.classes import cost_month, price_of
+from novacron_core.rules.tiering.disks import DiskState
 from novacron_core.rules.tiering.heat import ROLES
 from novacron_core.rules.tiering.words import advice_text
 from novacron_core.rules.visibility import Principal
@@ -154,7 +155,16 @@ class Advisor:
             and volume.id in self._book.volumes
             and volume.role in ROLES
         }
+        self._refuse_together(disks)
         return HostState(disks, spaces, notes)
+
+    def _refuse_together(self, disks: dict[str, DiskState]) -> None:
+        """What must stay with a disk that cannot move cannot either."""
+        refused = {disk.group: disk for disk in disks.values() if disk.group and disk.refused}
+        for disk in list(disks.values()):
+            if not disk.refused and (other := refused.get(disk.group)) is not None:
+                why = f"it stays with another disk of its VM: {other.refused}"
+                disks[disk.id] = msgspec.structs.replace(disk, refused=why)
 
     def _disk(self, volume: Volume, now: float) -> DiskState:
         known = self._book.volumes[volume.id]
@@ -173,6 +183,7 @@ class Advisor:
             above=known.above,
             moved_ago_s=now - moved_at if moved_at is not None else float("inf"),
             came_from=_tier(row.came_from) if row is not None and row.came_from in TIERS else None,
+            group=volume.vm or "" if volume.together else "",
             refused=self._why_not(volume),
         )
 

@@ -104,12 +104,15 @@ class Policies:
             raise errors.Conflict(unmanaged)
         changes: dict[str, Any] = {} if body.pinned is None else {"pinned": body.pinned}
         words = [] if body.pinned is None else ["pinned" if body.pinned else "unpinned"]
+        if body.together is not None:
+            changes["together"] = body.together
+            words.append("moves with the other disks of its VM" if body.together else "moves alone")
         if body.dismiss_s is not None:
             until = datetime.now(UTC) + timedelta(seconds=body.dismiss_s) if body.dismiss_s else None
             changes |= {"dismissed_until": until, "dismissed_reason": body.reason if until else ""}
             words.append(f"advice dismissed until {until:%Y-%m-%d %H:%M} UTC" if until else "advice given again")
         if not changes:
-            message = "give pinned or dismiss_s"
+            message = "give pinned, together or dismiss_s"
             raise errors.ValidationFailed(message, fields=[FieldError(field="pinned", message=message)])
         actor = acting(principal)
         note = ", ".join(words) + (f": {body.reason}" if body.reason else "")

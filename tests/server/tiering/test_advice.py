@@ -192,7 +192,7 @@ async def test_who_may_not_change_a_volume_does_not_place_it(server: LiveServer,
     busy = await volume_with(server, server.admin, "busy", "warm", 214.0)
     with pytest.raises(errors.NotFound):
         await red.call(tiering.PLACE, body=PlacementChange(pinned=True), volume_id=busy.id)
-    with pytest.raises(errors.ValidationFailed, match="give pinned or dismiss_s"):
+    with pytest.raises(errors.ValidationFailed, match="give pinned, together or dismiss_s"):
         await server.admin.call(tiering.PLACE, body=PlacementChange(reason="x"), volume_id=busy.id)
 
 
@@ -313,3 +313,36 @@ async def test_line_is_not_the_heat_of_a_foreign_volume(
     await volume_with(server, red, "own", "warm", 700.0)
     found = await red.call(tiering.ADVICE)
     assert all(len(f"{move.line:.10g}".rstrip("0")) <= 1 for move in found.recommendations if move.line)
+
+
+async def test_disk_stays_with_one_that_cannot_move(
+    server: LiveServer, red: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, data = (
+        await volume_with(server, red, "log", "warm", 214.0),
+        await volume_with(server, red, "data", "warm", 0.0),
+    )
+    for volume in (log, data):
+        await red.call(tiering.PLACE, body=PlacementChange(together=True), volume_id=volume.id)
+    assert (await red.call(volumes.GET, volume_id=log.id)).together
+    assert [each.name for each in await advice(red)] == ["red~log"], "they belong to no VM: each is alone"
+    real = server.parts.inventory.state.storage.volumes_on
+
+    def attached(host_id: str) -> dict[Any, Volume]:
+        return {key: msgspec.structs.replace(each, vm="vm-1") for key, each in real(host_id).items()}
+
+    def why_not(_advisor: Advisor, volume: Volume) -> str:
+        return f"{volume.name} is pinned to warm" if volume.pinned else ""
+
+    monkeypatch.setattr(server.parts.inventory.state.storage, "volumes_on", attached)
+    monkeypatch.setattr(Advisor, "_why_not", why_not)
+    server.parts.heat.advisor.forget()
+    assert sorted((each.name, each.refused) for each in await advice(red)) == [("red~data", ""), ("red~log", "")]
+    texts = {each.name: each.text for each in await advice(red)}
+    assert "with the disks it stays with" in texts["red~data"]
+    await red.call(tiering.PLACE, body=PlacementChange(pinned=True), volume_id=data.id)
+    refused = {each.name: each.refused for each in await advice(red)}
+    assert refused["red~data"] == "red~data is pinned to warm"
+    assert refused["red~log"] == "it stays with another disk of its VM: red~data is pinned to warm"
+    with pytest.raises(errors.ValidationFailed):
+        await red.call(tiering.PLACE, body=PlacementChange(), volume_id=data.id)

@@ -1,4 +1,5 @@
-"""What the server decided about advised moves: which it made by itself, which it held back, and why."""
+"""What the server decided about advised moves: which it made by itself, which it held back, and why; and which disks of a VM
+move together."""
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ CREATE TABLE IF NOT EXISTS storage_decisions (
     operation uuid
 );
 CREATE INDEX IF NOT EXISTS storage_decisions_last_at_idx ON storage_decisions (last_at DESC, id);
+ALTER TABLE volumes ADD COLUMN IF NOT EXISTS together boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS storage_decisions_tenant_idx ON storage_decisions (tenant, last_at DESC);
 """
 
