@@ -112,7 +112,7 @@ def test_disk_follows_its_heat_and_goes_back_when_it_has_cooled(
     terminal.press("M")  # from here on nobody asks for a move
     terminal.see("The server makes advised moves by itself", 30)
     time.sleep(0.5)  # a form takes no keys that were typed before anybody can have read it
-    terminal.press("C-s")
+    terminal.press("ctrl+s")
     terminal.see("automatic moves are on", 60)
     terminal.see("nothing should move now", 180)
     read_until(terminal, lambda: len(files(pools)) == 1 and files(pools) != {("hot", name)})
