@@ -83,7 +83,7 @@ storage_decisions = Table(
     Column("host", ID, ForeignKey("hosts.id"), nullable=False),
     Column("volume", ID, nullable=False),
     word("name"),
-    Column("tenant", Text, ForeignKey("tenants.id", ondelete="CASCADE")),
+    Column("tenant", Text, ForeignKey("tenants.id", ondelete="SET NULL")),
     *(word(name) for name in ("source", "target", "result")),
     *(word(name, "") for name in ("cause", "reason", "text")),
     Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),

@@ -12,12 +12,12 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.audit import INSTALLATION, AuditResult
-from novacron_core.api.automatic import PairPolicy
+from novacron_core.api.automatic import AutomaticChange, AutomaticPolicy, PairPolicy
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import FieldError
 from novacron_core.api.tiering import PlacementChange, PolicyChange, StoragePolicy
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.tiering.policy import why_not_policy
+from novacron_core.rules.tiering.policy import why_not_automatic, why_not_policy
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import why_not_change
 from novacron_server.audit import repository as audit
@@ -38,6 +38,10 @@ _log = structlog.get_logger()
 async def _stored(connection: Connection) -> StoragePolicy:
     """The stored policy; what it lacks, or what is not valid by now, is as it is by default."""
     fields = await setting(connection, KEY)
+    if isinstance(fields, dict) and "automatic" in fields and (why := _why_not_automatic(fields["automatic"])):
+        # A time zone that this system does not know any more must not change what else was set.
+        _log.error("the stored settings of automatic moves are not valid: automatic moves are off", reason=why)
+        fields = {name: value for name, value in fields.items() if name != "automatic"}
     try:
         msgspec.convert(fields or {}, PolicyChange)  # which has the bounds
         policy = msgspec.convert(fields or {}, StoragePolicy)
@@ -47,6 +51,16 @@ async def _stored(connection: Connection) -> StoragePolicy:
         _log.error("the stored storage policy is not valid: the default one is used", reason=str(e))
         return StoragePolicy()
     return policy
+
+
+def _why_not_automatic(stored: object) -> str:
+    """What is wrong with the stored settings of automatic moves, as a sentence; empty when they can work."""
+    try:
+        msgspec.convert(stored, AutomaticChange)  # which has the bounds
+        wrong = why_not_automatic(msgspec.convert(stored, AutomaticPolicy))
+    except ValueError as e:
+        return str(e)
+    return "; ".join(f"{name} {why}" for name, why in wrong.items())
 
 
 class Policies:

@@ -54,7 +54,7 @@ async def on(storage: StorageServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         await storage.succeeded(await storage.admin.call(volumes.DELETE, volume_id=volume.id))
     parts.heat.book.latencies._minutes.clear()
     await parts.heat.automatic.load()
-    parts.heat.automatic._memory.failures.clear()
+    parts.heat.automatic._memory._failures.clear()
 
 
 def nothing_moves(storage: StorageServer) -> Any:
@@ -193,7 +193,7 @@ async def test_failed_move_is_not_repeated_at_once_also_after_a_restart(
         assert "its last automatic move failed: not again before" in held[volume.id].reason
         assert (held[other.id].cause, held[volume.id].cause) == ("failed", "refused")
         await automatic_moves.load()
-    automatic_moves._memory.failures.clear()
+    automatic_moves._memory._failures.clear()
     await result(storage, other, "moved")
     expect_only_file(storage, volume, "hot")
 

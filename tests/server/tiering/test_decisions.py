@@ -6,17 +6,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import automatic, tiering, volumes
-from novacron_core.api.automatic import AutomaticChange, PairChange, PairPolicy
+from novacron_core.api.automatic import AutomaticChange, AutomaticPolicy, PairChange, PairPolicy
 from novacron_core.api.base import ListQuery
 from novacron_core.api.tiering import PolicyChange
 from novacron_core.api.volumes import Volume, VolumeCreate
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from novacron_core.values.sizes import MIB
+from novacron_server.database.repository import store_setting
 from novacron_server.runtime.retention import DECISIONS_KEPT, heat_retention_job
 from novacron_server.tiering.automatic_moves import repository as decisions
 from novacron_server.tiering.automatic_moves.repository import Decided
@@ -99,6 +101,33 @@ async def test_what_a_change_does_not_name_stays(server: LiveServer) -> None:
     assert (await server.admin.call(tiering.POLICY)).automatic == found
     await server.parts.database.run(server.parts.heat.policies.load)
     assert (await server.admin.call(tiering.POLICY)).automatic == found
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [{"enabled": True, "time_zone": "Mars/Olympus"}, {"pairs": {"hot-to-hot": {}}}, {"stop_ms": -1}, 7,
+     {"enabled": True, "pairs": {"hot-to-warm": {"enabled": True, "window": "at night"}}}],
+)  # fmt: skip
+async def test_stored_settings_that_cannot_be_turn_automatic_moves_off_and_change_nothing_else(
+    server: LiveServer, damaged: Any
+) -> None:
+    stored = {"high_mark": 0.7, "low_mark": 0.6, "automatic": damaged}
+    await server.parts.database.run(lambda c: store_setting(c, "storage.policy", stored))
+    await server.parts.database.run(server.parts.heat.policies.load)
+    policy = await server.admin.call(tiering.POLICY)
+    assert (policy.high_mark, policy.automatic) == (0.7, AutomaticPolicy())
+    assert not (await server.admin.call(automatic.STATUS)).enabled
+
+
+async def test_decision_of_a_tenant_that_was_deleted_is_stored_and_of_no_tenant(server: LiveServer) -> None:
+    await three_pools(server)
+    volume = await made(server, server.admin, "left")
+    gone = msgspec.structs.replace(decided(volume), tenant="gone")
+    await server.parts.database.run(lambda c: decisions.write(c, [gone]))
+    odd = msgspec.structs.replace(decided(volume), source="lukewarm", result="moving")
+    await server.parts.database.run(lambda c: decisions.write(c, [odd]))
+    await server.parts.heat.automatic.load()
+    assert await names(server.admin) == ["left"], "a row that cannot be is left out"
 
 
 async def test_only_administrators_turn_it_on(server: LiveServer) -> None:

@@ -6,19 +6,23 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.automatic import StorageDecision
 from novacron_core.api.base import Time
+from novacron_core.values.tiers import TIERS
 from novacron_server.database.heat_tables import storage_decisions as t
 from novacron_server.database.rows import as_struct, read_each, values
+from novacron_server.database.tables import tenants
 
 MOVING, MOVED, FAILED, STOPPED, CANCELLED, HELD = "moving", "moved", "failed", "stopped", "cancelled", "held"
 """The results of a decision."""
 _FIRST = ("id", "at", "host", "volume", "tenant", "source", "target")
-_INSERT = insert(t)
+_TENANT = select(tenants.c.id).where(tenants.c.id == bindparam("of_tenant")).scalar_subquery()
+_INSERT = insert(t).values(tenant=_TENANT)
+"""The tenant may have been deleted since it was decided."""
 _WRITE = _INSERT.on_conflict_do_update(
     index_elements=[t.c.id],
     set_={column.name: _INSERT.excluded[column.name] for column in t.c if column.name not in _FIRST},
@@ -34,7 +38,8 @@ class Decided(StorageDecision, frozen=True, kw_only=True):
 async def write(connection: AsyncConnection, decided: Sequence[Decided]) -> None:
     """Store decisions, new ones and changed ones."""
     if decided:
-        await connection.execute(_WRITE, [values(each) for each in decided])
+        rows = [values(each) for each in decided]
+        await connection.execute(_WRITE, [{**row, "of_tenant": row.pop("tenant")} for row in rows])
 
 
 async def moving(connection: AsyncConnection) -> list[Decided]:
@@ -75,4 +80,8 @@ async def drop_before(connection: AsyncConnection, moment: datetime) -> int:
 
 
 def _decided(row: Any) -> Decided:
-    return as_struct(row, Decided)
+    """Raises ValueError for a row between tiers that there are not: it counts as none."""
+    found = as_struct(row, Decided)
+    if found.source == found.target or not {found.source, found.target} <= set(TIERS):
+        raise ValueError("no pair of tiers")
+    return found

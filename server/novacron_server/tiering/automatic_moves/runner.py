@@ -7,10 +7,9 @@ that after a crash each move is found again, or known not to have begun.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -18,7 +17,7 @@ import msgspec
 import structlog
 
 from novacron_core import errors
-from novacron_core.api.automatic import AutomaticPolicy, AutomaticStatus, PairStatus
+from novacron_core.api.automatic import AutomaticPolicy, AutomaticStatus, PairPolicy, PairStatus
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import VolumeMove
 from novacron_core.rules.tiering.advice import Advice, TierSpace
@@ -46,6 +45,8 @@ from novacron_server.outbox.repository import wait_for_open_transactions
 from novacron_server.tasks import try_to
 from novacron_server.tiering.advisor import Advisor, HostState
 from novacron_server.tiering.automatic_moves import repository as decisions
+from novacron_server.tiering.automatic_moves.held import HeldMoves
+from novacron_server.tiering.automatic_moves.memory import REST, MoveMemory, place_of, tier_named
 from novacron_server.tiering.automatic_moves.repository import Decided
 from novacron_server.tiering.book import HeatBook
 from novacron_server.volumes.service import Volumes
@@ -54,10 +55,6 @@ _log = structlog.get_logger()
 EVERY_S = 30.0
 CONSIDERED = 100
 """Of so many advised moves of a host it is decided at a time: those after them wait for these."""
-_STORED_EVERY_S = 3600.0
-"""How often a decision that is made again and again is stored anew."""
-_REST = timedelta(days=1)
-"""A volume whose move failed, or was cancelled by somebody, is not moved by itself for so long."""
 ACTOR = Principal(
     user_id="storage-policy",
     username="storage policy",  # with a space, which no user name has
@@ -67,28 +64,6 @@ ACTOR = Principal(
     expires_at=datetime.max.replace(tzinfo=UTC),
 )
 """In whose name the server moves volumes."""
-_Pair = tuple[str, TierPair]
-"""A host's id, and two of its tiers."""
-
-
-@dataclass(slots=True)
-class _Repeated:
-    """A decision to hold a move back that is made again and again."""
-
-    decided: Decided
-    stored_at: datetime
-
-
-@dataclass
-class _Memory:
-    """`moving`: the moves under way, by pair. `failures`: how many running did not succeed, and when the last one ended.
-    `resting`: until when a volume is not moved, and why. `stopping`: why the server stops a move, by its operation."""
-
-    moving: dict[_Pair, Decided] = field(default_factory=dict)
-    failures: dict[_Pair, tuple[int, datetime]] = field(default_factory=dict)
-    resting: dict[str, tuple[datetime, str]] = field(default_factory=dict)
-    stopping: dict[str, str] = field(default_factory=dict)
-    held: dict[str, _Repeated] = field(default_factory=dict)
 
 
 class AutomaticMoves:
@@ -105,23 +80,24 @@ class AutomaticMoves:
     ) -> None:
         self._database, self._inventory, self._operations = database, inventory, operations
         self._volumes, self._advisor, self._book = volumes, advisor, book
-        self._memory = _Memory()
+        self._memory, self._held = MoveMemory(), HeldMoves()
         self._wake, self._looking = asyncio.Event(), asyncio.Lock()
 
     async def load(self) -> None:
         """Take over the moves that an earlier server has begun, and what came of the last ones. Raises
         DatabaseUnavailable."""
-        since = datetime.now(UTC) - 2 * _REST
+        since = datetime.now(UTC) - 2 * REST
 
         async def read(connection: Connection) -> tuple[list[Decided], list[Decided]]:
             return await decisions.moving(connection), await decisions.ended_since(connection, since)
 
         moving, ended = await self._database.run(read, read_only=True)
-        self._memory = _Memory()
+        speed = self._book.clock.speed
+        self._memory, self._held = MoveMemory(speed), HeldMoves(speed)
         for each in ended:
-            self._note_end(each)
+            self._memory.note_end(each)
         for each in moving:
-            self._memory.moving[_pair(each)] = each
+            self._memory.moving[place_of(each)] = each
 
     async def run(self) -> None:
         """Look every half minute, and at once when the policy has changed, until cancelled."""
@@ -149,16 +125,28 @@ class AutomaticMoves:
         if not policy.enabled or not any(pair.enabled for pair in policy.pairs.values()):
             return
         for host_id, state, advised in await self._advisor.evaluated():
-            now = datetime.now(UTC)
-            moving = {each.volume for each in self._memory.moving.values()}
-            others = [each for each in advised if each[0].disk not in moving][:CONSIDERED]
-            found = [(advice, refused or self._why_rests(advice.disk, now)) for advice, refused in others]
-            tiers = self._tiers(host_id, state.spaces)
-            verdicts = decide(found, self._advisor.policy, tiers, self._pairs(host_id, now))
-            await self._remember(host_id, state, verdicts, now)
-            for verdict in verdicts:
-                if verdict.held is None:
-                    await self._begin(state, verdict.advice)
+            if self._inventory.state.responds(host_id):
+                await self._decide(host_id, state, advised)
+
+    async def _decide(self, host_id: str, state: HostState, advised: Sequence[tuple[Advice, str]]) -> None:
+        """Decide about the advice for a host, write that down, and begin what may begin."""
+        now, memory = datetime.now(UTC), self._memory
+        moving = {each.volume for each in memory.moving.values()}
+        others = [
+            (advice, refused or memory.why_rests(advice.disk, now))
+            for advice, refused in advised
+            if advice.disk not in moving
+        ]
+        others = sorted(others, key=lambda each: bool(each[1]))[:CONSIDERED]  # what cannot move hides nothing that can
+        verdicts = decide(others, self._advisor.policy, self._tiers(host_id, state.spaces), self._pairs(host_id, now))
+
+        def held(verdict: MoveVerdict) -> Decided:
+            return self._decided(host_id, state, verdict.advice, decisions.HELD, now, verdict)
+
+        await self._write(self._held.remember(host_id, verdicts, now, held))
+        for verdict in verdicts:
+            if verdict.held is None:
+                await self._begin(host_id, state, verdict.advice)
 
     # -- what is seen ------------------------------------------------------------------------------------------------
 
@@ -199,7 +187,7 @@ class AutomaticMoves:
         coming = dict.fromkeys(TIERS, 0)
         for (moving_on, _), each in self._memory.moving.items():
             if moving_on == host_id:
-                coming[_tier(each.target)] += each.size_bytes
+                coming[tier_named(each.target)] += each.size_bytes
         return {
             tier: TierNow(
                 capacity_bytes=space.capacity_bytes,
@@ -216,34 +204,28 @@ class AutomaticMoves:
         for pair, settings in policy.pairs.items():
             if settings.enabled:
                 zone = UTC if policy.time_zone == "UTC" else ZoneInfo(policy.time_zone)
-                count, last = self._memory.failures.get((host_id, pair), (0, now))
+                failures, ago_s = self._memory.failures((host_id, pair), now)
                 found[pair] = PairNow(
                     is_open=is_open(parse_windows(settings.window), now.astimezone(zone)),
                     moving="another volume" if (host_id, pair) in self._memory.moving else "",
-                    failures=count,
-                    failed_ago_s=(now - last).total_seconds() * self._book.clock.speed,
+                    failures=failures,
+                    failed_ago_s=ago_s,
                 )
         return found
 
-    def _why_rests(self, volume_id: str, now: datetime) -> str:
-        until, why = self._memory.resting.get(volume_id, (now, ""))
-        if until > now:
-            return why
-        self._memory.resting.pop(volume_id, None)
-        return ""
-
     # -- what is done ------------------------------------------------------------------------------------------------
 
-    async def _begin(self, state: HostState, advice: Advice) -> None:
+    async def _begin(self, host_id: str, state: HostState, advice: Advice) -> None:
         """Write down that a volume is moved, then move it."""
         volume = self._inventory.state.storage.volume(advice.disk)
-        if volume is None or volume.tier != advice.source:
-            return  # it has changed since it was evaluated
-        decided = self._decided(state, advice, decisions.MOVING, datetime.now(UTC))
+        settings = self._policy.pairs.get(pair_of(advice.source, advice.target))
+        if volume is None or volume.tier != advice.source or settings is None or not self._on(settings):
+            return  # it has changed since it was decided
+        decided = self._decided(host_id, state, advice, decisions.MOVING, datetime.now(UTC))
+        self._memory.moving[place_of(decided)] = decided  # first: it may be stored though the database does not say so
         await self._write([decided])
-        self._memory.moving[_pair(decided)] = decided
         await failpoint("storage.automatic:decided")
-        limit = self._policy.pairs[pair_of(advice.source, advice.target)].bandwidth_bytes_s
+        limit = settings.bandwidth_bytes_s
         body = VolumeMove(tier=advice.target, bandwidth_bytes_s=limit or None)
         try:
             operation = await self._volumes.move(ACTOR, advice.disk, body, decided.id)
@@ -253,10 +235,18 @@ class AutomaticMoves:
             await self._end(decided, decisions.HELD, str(Held.REFUSED), e.detail)
             return
         await failpoint("storage.automatic:begun")
-        self._memory.moving[_pair(decided)] = decided = msgspec.structs.replace(decided, operation=operation.id)
+        decided = self._begun(decided, operation.id)
         _log.info("moving a volume by the storage policy", volume=advice.disk, to=advice.target, operation=operation.id)
         self._advisor.forget()
         await self._write([decided])
+
+    def _begun(self, decided: Decided, operation_id: str) -> Decided:
+        found = msgspec.structs.replace(decided, operation=operation_id)
+        self._memory.moving[place_of(found)] = found
+        return found
+
+    def _on(self, settings: PairPolicy) -> bool:
+        return self._policy.enabled and settings.enabled
 
     async def _follow_up(self) -> None:
         """Write down what became of the moves under way, and stop those that must not go on."""
@@ -264,10 +254,12 @@ class AutomaticMoves:
             operation = await self._operation(decided)
             if operation is None:
                 await self._end(decided, decisions.HELD, str(Held.REFUSED), "the server stopped before it began")
-            elif not operation.state.ended:
-                await self._stop_if_needed(decided, operation)
+                continue
+            begun = decided if decided.operation else self._begun(decided, operation.id)
+            if operation.state.ended:
+                await self._end(begun, *self._outcome(operation))
             else:
-                await self._end(decided, *self._outcome(operation))
+                await self._stop_if_needed(begun, operation)
 
     async def _operation(self, decided: Decided) -> Operation | None:
         """The operation of a move; None if it was never accepted."""
@@ -282,9 +274,6 @@ class AutomaticMoves:
             return await operation_rows.by_key(connection, ACTOR, decided.id)
 
         stored = await self._database.run(read)
-        if stored is not None and not decided.operation:
-            found = msgspec.structs.replace(decided, operation=stored.operation.id)
-            self._memory.moving[_pair(decided)] = found
         return stored.operation if stored else None
 
     async def _stop_if_needed(self, decided: Decided, operation: Operation) -> None:
@@ -299,16 +288,16 @@ class AutomaticMoves:
             _log.info("a move was not stopped", operation=operation.id, why=why, reason=e.detail)
 
     def _why_stop(self, decided: Decided) -> str:
-        policy, (host_id, pair) = self._policy, _pair(decided)
+        policy, (host_id, pair) = self._policy, place_of(decided)
         settings = policy.pairs.get(pair)
         if not policy.enabled:
             return "automatic moves were turned off"
-        if settings is None or not settings.enabled:
+        if settings is None or not self._on(settings):
             return f"automatic moves from {decided.source} to {decided.target} were turned off"
         tiers = self._tiers(host_id, self._advisor.spaces(host_id))
         slow = (
             why_slow(tier, tiers[tier], policy)
-            for tier in map(_tier, (decided.source, decided.target))
+            for tier in map(tier_named, (decided.source, decided.target))
             if tier in tiers
         )
         return next(filter(None, slow), "")
@@ -327,63 +316,27 @@ class AutomaticMoves:
     async def _end(self, decided: Decided, result: str, cause: str, reason: str) -> None:
         ended = msgspec.structs.replace(decided, result=result, cause=cause, reason=reason, last_at=datetime.now(UTC))
         await self._write([ended])
-        self._memory.moving.pop(_pair(ended), None)
-        self._note_end(ended)
+        self._memory.moving.pop(place_of(ended), None)
+        self._memory.note_end(ended)
         self._advisor.forget()
 
-    def _note_end(self, ended: Decided) -> None:
-        """Remember what follows from the end of a move: pauses of its pair, and of its volume."""
-        memory, pair = self._memory, _pair(ended)
-        if ended.result == decisions.MOVED:
-            memory.failures.pop(pair, None)
-        elif ended.result in (decisions.FAILED, decisions.STOPPED):
-            memory.failures[pair] = memory.failures.get(pair, (0, ended.last_at))[0] + 1, ended.last_at
-        until = ended.last_at + _REST / self._book.clock.speed
-        words = {decisions.FAILED: "failed", decisions.CANCELLED: "was cancelled"}.get(ended.result)
-        if ended.result == decisions.HELD and ended.operation is None:
-            until, words = ended.last_at + _REST / 24 / self._book.clock.speed, "was refused"
-        if words:
-            memory.resting[ended.volume] = (
-                until,
-                f"its last automatic move {words}: not again before {until:%Y-%m-%d %H:%M} UTC",
-            )
-
-    # -- what is remembered ------------------------------------------------------------------------------------------
-
-    async def _remember(self, host_id: str, state: HostState, verdicts: Iterable[MoveVerdict], now: datetime) -> None:
-        """Count the moves that are held back, and store what is new about them."""
-        held, memory = {verdict.advice.disk: verdict for verdict in verdicts}, self._memory.held
-        changed = list[Decided]()
-        for volume_id in [each for each in memory if memory[each].decided.host == host_id and each not in held]:
-            changed.append(memory.pop(volume_id).decided)  # no longer advised
-        for volume_id, verdict in held.items():
-            known = memory.get(volume_id)
-            if known is not None and _same(known.decided, verdict):
-                known.decided = msgspec.structs.replace(
-                    known.decided, times=known.decided.times + 1, last_at=now, reason=verdict.reason
-                )
-                if (now - known.stored_at).total_seconds() * self._book.clock.speed < _STORED_EVERY_S:
-                    continue
-                known.stored_at = now
-                changed.append(known.decided)
-                continue
-            if known is not None:
-                changed.append(memory.pop(volume_id).decided)
-            if verdict.held is not None:
-                decided = self._decided(state, verdict.advice, decisions.HELD, now, verdict)
-                memory[volume_id] = _Repeated(decided, now)
-                changed.append(decided)
-        await self._write(changed)
+    # -- rows --------------------------------------------------------------------------------------------------------
 
     def _decided(
-        self, state: HostState, advice: Advice, result: str, now: datetime, verdict: MoveVerdict | None = None
+        self,
+        host_id: str,
+        state: HostState,
+        advice: Advice,
+        result: str,
+        now: datetime,
+        verdict: MoveVerdict | None = None,
     ) -> Decided:
         volume = self._inventory.state.storage.volume(advice.disk)
         return Decided(
             id=str(uuid4()),
             at=now,
             last_at=now,
-            host=volume.host if volume else "",
+            host=host_id,
             volume=advice.disk,
             name=volume.name if volume else "",
             tenant=volume.tenant if volume else None,
@@ -403,18 +356,3 @@ class AutomaticMoves:
 _PAIRS: dict[TierPair, tuple[TierName, TierName]] = {
     pair_of(source, target): (source, target) for source in TIERS for target in TIERS if source != target
 }
-
-
-def _pair(decided: Decided) -> _Pair:
-    return decided.host, pair_of(_tier(decided.source), _tier(decided.target))
-
-
-def _tier(name: str) -> TierName:
-    return next(tier for tier in TIERS if tier == name)
-
-
-def _same(decided: Decided, verdict: MoveVerdict) -> bool:
-    """Whether a decision is the one of before."""
-    advice = verdict.advice
-    now = (str(verdict.held or ""), advice.source, advice.target)
-    return verdict.held is not None and (decided.cause, decided.source, decided.target) == now

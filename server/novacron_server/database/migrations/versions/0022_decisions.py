@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS storage_decisions (
     host uuid NOT NULL REFERENCES hosts (id),
     volume uuid NOT NULL,
     name text NOT NULL,
-    tenant text REFERENCES tenants (id) ON DELETE CASCADE,
+    tenant text REFERENCES tenants (id) ON DELETE SET NULL,
     source text NOT NULL,
     target text NOT NULL,
     result text NOT NULL,
