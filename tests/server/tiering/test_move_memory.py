@@ -87,7 +87,11 @@ def rows_of(held: HeldMoves, minutes: int, verdicts: Any) -> tuple[set[str], int
     stored = list[Decided]()
     for half in range(2 * minutes):
         now = NOW + timedelta(seconds=30 * half)
-        stored += held.remember("host-1", verdicts(half), now, lambda each, at=now: ended("held", at, each.advice.disk))
+
+        def made(each: MoveVerdict, at: datetime = now) -> Decided:
+            return ended("held", at, each.advice.disk)
+
+        stored += held.remember("host-1", verdicts(half), now, made)
     return {each.id for each in stored}, len(stored)
 
 
