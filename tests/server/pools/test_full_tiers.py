@@ -77,6 +77,29 @@ async def test_space_that_was_freed_just_now_is_found_before_a_change_is_refused
     await storage.succeeded(await storage.admin.call(volumes.DELETE, volume_id=(await storage.volume("freed")).id))
 
 
+async def test_tier_that_fills_up_is_told_once_and_again_when_it_has_room(storage: StorageServer, small: Pool) -> None:
+    """A file beside the volumes fills the disk: what counts is the space, whoever has taken it."""
+
+    async def newest() -> str:
+        query = EventQuery(q="type:tier.filling,tier.nearly_full,tier.relieved target:cold")
+        return next(iter(event.type for event in (await storage.admin.call(stored_events.LIST, query=query)).items), "")
+
+    async def told(*kinds: str) -> bool | None:
+        storage.libvirt.storagePoolLookupByName("small").refresh(0)
+        await storage.server.parts.inventory.refresh_volumes(small.host)
+        return await newest() in kinds or None
+
+    await until(lambda: told("", "tier.relieved"))
+    filler = storage.server.data_dir / "small/beside.bin"
+    enter = ["nsenter", "-m", "-t", str(storage.daemon._process.pid)]  # type: ignore[union-attr]
+    subprocess.run([*enter, "fallocate", "-l", "29M", str(filler)], check=True)
+    try:
+        await until(lambda: told("tier.nearly_full"))
+    finally:
+        subprocess.run([*enter, "rm", str(filler)], check=True)
+    await until(lambda: told("tier.relieved"))
+
+
 async def test_vm_is_created_in_the_pool_assigned_to_its_tier_if_the_image_fits(
     storage: StorageServer, small: Pool
 ) -> None:
@@ -216,26 +239,3 @@ async def test_vm_that_a_full_disk_has_paused_says_so_and_goes_on_when_there_is_
     subprocess.run([*enter, "mount", "-o", "remount,size=160m", str(storage.server.data_dir / "small")], check=True)
     await storage.succeeded(await storage.admin.call(vms.RESUME, vm_id=vm_id))
     assert (await storage.server.vm("fills")).state is vms.State.RUNNING
-
-
-async def test_tier_that_fills_up_is_told_once_and_again_when_it_has_room(storage: StorageServer, small: Pool) -> None:
-    """A file beside the volumes fills the disk: what counts is the space, whoever has taken it."""
-
-    async def newest() -> str:
-        query = EventQuery(q="type:tier.filling,tier.nearly_full,tier.relieved target:cold")
-        return next(iter(event.type for event in (await storage.admin.call(stored_events.LIST, query=query)).items), "")
-
-    async def told(*kinds: str) -> bool | None:
-        storage.libvirt.storagePoolLookupByName("small").refresh(0)
-        await storage.server.parts.inventory.refresh_volumes(small.host)
-        return await newest() in kinds or None
-
-    await until(lambda: told("", "tier.relieved"))
-    filler = storage.server.data_dir / "small/beside.bin"
-    enter = ["nsenter", "-m", "-t", str(storage.daemon._process.pid)]  # type: ignore[union-attr]
-    subprocess.run([*enter, "fallocate", "-l", "29M", str(filler)], check=True)
-    try:
-        await until(lambda: told("tier.nearly_full"))
-    finally:
-        subprocess.run([*enter, "rm", str(filler)], check=True)
-    await until(lambda: told("tier.relieved"))

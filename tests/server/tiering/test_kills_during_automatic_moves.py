@@ -82,7 +82,7 @@ async def expect_one_verified_copy(killable: KillableStorageServer, volume: Volu
     assert str(killable.path(now)) in persistent
     assert live == persistent
     page = await killable.admin.call(operations.LIST, query=ListQuery(q="running", page_size=1000))
-    assert [each.id for each in page.items if not each.state.ended] == []
+    assert [each for each in page.items if not each.state.ended] == []
 
 
 @pytest.mark.timeout(60 + 25 * sum(map(len, PLACES.values())))
