@@ -16,6 +16,8 @@ def parse_windows(text: str) -> list[tuple[int, int]]:
     """The windows as (first minute of the week, length in minutes); empty for an empty text. One that ends before it begins
     ends on the next day. Raises ValueError with a sentence for what is no window."""
     found = []
+    if text.strip() and not text.strip("; "):
+        raise ValueError(f"{text.strip()!r} is no window: write {FORM}")
     for part in filter(None, (each.strip() for each in text.lower().split(";"))):
         match = _PART.fullmatch(part)
         if match is None:

@@ -8,16 +8,16 @@ from typing import Any, get_args
 import msgspec
 
 from novacron_core.api import automatic, hosts, tiering
-from novacron_core.api.automatic import AutomaticChange, AutomaticPolicy, PairPolicy
+from novacron_core.api.automatic import AutomaticChange
 from novacron_core.api.base import ListQuery
 from novacron_core.api.tiering import PolicyChange, StoragePolicy
 from novacron_core.client import Client
+from novacron_core.rules.tiering.policy import pair_text
 from novacron_core.rules.validation import explain
 from novacron_core.values.ages import age_text, moment_text, parse_duration
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_core.values.tiers import TIERS, TierPair
 from novacron_tui.cli.runtime.exit_codes import UsageError
-from novacron_tui.cli.runtime.lookup import list_all
 from novacron_tui.cli.runtime.output import Output, print_line, show_data, show_pairs, show_table
 
 _CLASS = {"cost": "cost_per_gib_month", "latency": "expected_ms", "redundancy": "redundancy"}
@@ -27,6 +27,7 @@ _PAIR = {"bandwidth": "bandwidth_bytes_s", "window": "window"}
 """The settings of a pair of tiers."""
 _PLAIN = [name for name in PolicyChange.__struct_fields__ if name not in ("tiers", "automatic")]
 _OWN = [name for name in AutomaticChange.__struct_fields__ if name not in ("enabled", "pairs")]
+_NEWEST = 500
 _SWITCH = {"on": True, "off": False}
 
 
@@ -101,15 +102,8 @@ def _show(output: Output, found: StoragePolicy) -> None:
     own = found.automatic
     rows.append(("automatic", "on" if own.enabled else "off"))
     rows += [(name, own.time_zone if name == "time_zone" else _told(name, getattr(own, name))) for name in _OWN]
-    rows += [(pair, _pair_text(own, settings)) for pair, settings in own.pairs.items()]
+    rows += [(pair, pair_text(own, settings)) for pair, settings in own.pairs.items()]
     show_pairs(rows)
-
-
-def _pair_text(policy: AutomaticPolicy, pair: PairPolicy) -> str:
-    if not pair.enabled:
-        return "off"
-    limit = f"at most {size_text(pair.bandwidth_bytes_s)}/s" if pair.bandwidth_bytes_s else "as fast as it can"
-    return f"on, {limit}, {f'begins at {pair.window} {policy.time_zone}' if pair.window else 'at any time'}"
 
 
 def _told(name: str, value: float | None) -> str:
@@ -159,7 +153,8 @@ async def automatic_moves(client: Client, output: Output, switch: str) -> None:
 
 async def decisions(client: Client, output: Output, q: str) -> None:
     """List what the server decided about advised moves, newest first."""
-    found = await list_all(client, automatic.DECISIONS, ListQuery(q=q))
+    page = await client.call(automatic.DECISIONS, query=ListQuery(q=q, page_size=_NEWEST))
+    found = page.items
     if output.is_data:
         show_data(output, found)
         return
@@ -169,3 +164,5 @@ async def decisions(client: Client, output: Output, q: str) -> None:
         for each in found
     )  # fmt: skip
     show_table(("LAST", "VOLUME", "MOVE", "RESULT", "TIMES", "WHY"), rows)
+    if page.total > len(found):
+        print_line(f"These are the newest {len(found):,} of {page.total:,}: give words to find others.")

@@ -8,6 +8,7 @@ from typing import Any
 from novacron_core.api import automatic, tiering
 from novacron_core.api.automatic import (
     AutomaticChange,
+    AutomaticPolicy,
     AutomaticStatus,
     PairChange,
     StorageDecision,
@@ -15,7 +16,7 @@ from novacron_core.api.automatic import (
 from novacron_core.api.base import ListQuery
 from novacron_core.api.tiering import PolicyChange, StoragePolicy
 from novacron_core.errors import NotFound, NovaCronError
-from novacron_core.rules.tiering.policy import is_time_zone
+from novacron_core.rules.tiering.policy import is_time_zone, pair_text
 from novacron_core.values.ages import moment_text
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import parse_size, size_text
@@ -33,6 +34,7 @@ from novacron_tui.widgets.form import Form, Refused, Values, choice
 from novacron_tui.widgets.text_bar import Piece
 
 _OLD_SERVER = "this server makes no automatic moves: update it"
+_ON = "automatic moves are on: one at a time, and none while a tier is slow"
 _NEWEST = 500
 UP: tuple[TierPair, ...] = tuple(pair_of(TIERS[at], TIERS[to]) for at in range(3) for to in range(at))
 """The pairs whose target is the faster tier."""
@@ -92,17 +94,23 @@ class AutomaticData:
 
 async def switch(context: ActionContext) -> None:
     """Ask to turn automatic moves off, or show the form that turns them on."""
+    client, status = context.session.client, AutomaticStatus(enabled=True)
     try:
-        policy = await context.session.client.call(tiering.POLICY)
-        status = await context.session.client.call(automatic.STATUS)
-    except NotFound:
-        context.say(_OLD_SERVER, "bad")
-        return
+        policy = await client.call(tiering.POLICY)
+        try:
+            status = await client.call(automatic.STATUS)
+        except NotFound:
+            context.say(_OLD_SERVER, "bad")
+            return
+        except NovaCronError:  # to stop them, what moves need not be known
+            pass
     except NovaCronError as e:
         context.say(f"cannot read the storage policy: {one_line(e.detail)}", "bad")
         return
     if policy.automatic.enabled:
         await _turn_off(context, status)
+    elif any(pair.enabled for pair in policy.automatic.pairs.values()):
+        await _turn_on_again(context, policy.automatic)
     else:
         await context.show_dialog(_form(context, policy))
 
@@ -122,6 +130,25 @@ async def _turn_off(context: ActionContext, status: AutomaticStatus) -> None:
         context.say(f"automatic moves are still on: {one_line(e.detail)}", "bad")
         return
     context.say("automatic moves are off", "good")
+
+
+async def _turn_on_again(context: ActionContext, policy: AutomaticPolicy) -> None:
+    """As they were: what was set for single pairs stays."""
+    lines: Lines = [
+        [Piece(f"{pair.replace('-', ' '):13}", "strong"), Piece(f" {pair_text(policy, settings)}")]
+        for pair, settings in policy.pairs.items()
+        if settings.enabled
+    ]
+    lines += [[Piece("")], [Piece("novacron storage policy set changes single pairs.", "quiet")]]
+    if await context.ask(Question(title="Turn automatic moves on again?", lines=lines, yes="Turn on")) is None:
+        return
+    try:
+        body = PolicyChange(automatic=AutomaticChange(enabled=True))
+        await context.session.client.call(tiering.SET_POLICY, body=body)
+    except NovaCronError as e:
+        context.say(f"automatic moves are still off: {one_line(e.detail)}", "bad")
+        return
+    context.say(_ON, "good")
 
 
 def _form(context: ActionContext, policy: StoragePolicy) -> Form[None]:
@@ -158,7 +185,7 @@ def _form(context: ActionContext, policy: StoragePolicy) -> Form[None]:
         }
         change = AutomaticChange(enabled=True, pairs=changed, time_zone=values["time_zone"] or "UTC")
         await call_from_form(context.session, tiering.SET_POLICY, PolicyChange(automatic=change), key)
-        context.say("automatic moves are on: one at a time, and none while a tier is slow", "good")
+        context.say(_ON, "good")
 
     intro = [[Piece("The server makes advised moves by itself. M stops it at once.", "quiet")]]
     return Form("Turn automatic moves on", fields, "Turn on", submit, intro=intro)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from novacron_core.api.automatic import AutomaticPolicy, PairPolicy
 from novacron_core.api.tiering import StoragePolicy
 from novacron_core.rules.tiering.advice import Advice, Why
-from novacron_core.rules.tiering.automatic import Held, PairNow, TierNow, decide
+from novacron_core.rules.tiering.automatic import Held, PairNow, TierNow, considered, decide
 from novacron_core.rules.tiering.policy import why_not_policy
 from novacron_core.values.sizes import GIB
 from novacron_core.values.tiers import TIERS, TierName, TierPair, pair_of
@@ -115,6 +115,34 @@ def test_nothing_makes_room_for_what_does_not_move() -> None:
     assert held(refused) == {"cold": Held.PARTNER, "busy": Held.REFUSED}
     others = decide([(room, ""), (advised("busy"), "")], policy(*PAIRS), full, {"warm-to-hot": PairNow(moving="x")})
     assert held(others) == {"cold": None, "busy": Held.TURN}
+
+
+def test_pairs_that_are_off_leave_the_others_their_places() -> None:
+    idle = [(advised(f"idle-{n}", "hot", "cold"), "") for n in range(150)]
+    refused = [(advised(f"pinned-{n}", "cold", "hot"), "pinned") for n in range(150)]
+    busy = [(advised("busy", "cold", "hot"), "")]
+    found = considered([*idle, *refused, *busy], policy("cold-to-hot").automatic, 100)
+    assert [each[0].disk for each in found if not each[1]] == ["busy"]
+    assert len(found) == 100
+    both = considered([*idle, *busy], policy("cold-to-hot", "hot-to-cold").automatic, 100)
+    assert len(both) == 101
+    assert found[-1][0].disk == "busy", "in their order"
+
+
+def test_disks_that_stay_together_begin_when_all_of_them_may() -> None:
+    pair = [msgspec.structs.replace(advised(name, gib=20), members=("data", "log")) for name in ("data", "log")]
+    roomy = {**TIERS_NOW, "hot": TierNow(capacity_bytes=100 * GIB, used_bytes=40 * GIB)}
+    assert held(decide([(move, "") for move in pair], policy("warm-to-hot"), roomy, {})) == {
+        "data": None,
+        "log": Held.TURN,
+    }
+    tight = {**TIERS_NOW, "hot": TierNow(capacity_bytes=100 * GIB, used_bytes=41 * GIB)}
+    assert held(decide([(move, "") for move in pair], policy("warm-to-hot"), tight, {})) == {
+        "data": Held.ROOM, "log": Held.ROOM,
+    }  # fmt: skip
+    resting = decide([(pair[0], ""), (pair[1], "was cancelled")], policy("warm-to-hot"), roomy, {})
+    assert held(resting) == {"data": Held.PARTNER, "log": Held.REFUSED}
+    assert held(decide([(pair[0], "")], policy("warm-to-hot"), roomy, {})) == {"data": Held.PARTNER}
 
 
 tier_names = st.sampled_from(TIERS)

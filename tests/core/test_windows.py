@@ -37,7 +37,18 @@ def test_times_inside_and_outside(text: str, inside: list[tuple[int, str]], outs
 
 @pytest.mark.parametrize(
     "text",
-    ["22-06", "25:00-26:00", "08:60-09:00", "10:00-10:00", "24:00-06:00", "funday 08:00-09:00", "mon", "8:00", "-"],
+    [
+        "22-06",
+        "25:00-26:00",
+        "08:60-09:00",
+        "10:00-10:00",
+        "24:00-06:00",
+        "funday 08:00-09:00",
+        "mon",
+        "8:00",
+        "-",
+        ";",
+    ],
 )
 def test_what_is_no_window_is_named(text: str) -> None:
     with pytest.raises(ValueError, match=r"no window|no day|no time"):

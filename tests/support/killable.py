@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import libvirt
 
-from novacron_core.api import volumes
+from novacron_core.api import hosts, volumes
+from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
 from novacron_core.api.volumes import VolumeMove
 from novacron_core.client import Client
@@ -68,6 +69,15 @@ class KillableStorageServer(StorageServer):
     def reconnect(self) -> None:
         """Open libvirt's connection of the test anew: its daemon was killed."""
         self.libvirt = libvirt.open(self.daemon.uri)
+
+    async def wait_until_up(self) -> None:
+        """Wait until the server is connected to its host again."""
+
+        async def up() -> bool | None:
+            found = (await self.admin.call(hosts.LIST)).items
+            return True if found and all(each.status is HostStatus.UP for each in found) else None
+
+        await until(up, 60)
 
     async def has_exited(self) -> bool | None:
         assert self.process._process is not None

@@ -12,6 +12,7 @@ from novacron_core.api.automatic import AutomaticPolicy, AutomaticStatus, PairPo
 from novacron_core.api.base import Page
 from novacron_core.api.tiering import StoragePolicy
 from novacron_core.values.roles import Role
+from novacron_core.values.tiers import TierPair
 from novacron_tui.app import Console
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.widgets.confirm import Confirm
@@ -193,3 +194,25 @@ async def test_hostile_texts_of_decisions_stay_text() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "[b]" in text(app))
         assert "\x1b" not in text(app)
+
+
+async def test_what_was_set_for_single_pairs_stays_when_they_are_turned_on_again() -> None:
+    pairs: dict[TierPair, PairPolicy] = {
+        "warm-to-hot": PairPolicy(),
+        "hot-to-cold": PairPolicy(enabled=True, window="sat,sun 00:00-24:00", bandwidth_bytes_s=10 << 20),
+    }
+    stopped = StoragePolicy(automatic=AutomaticPolicy(pairs=pairs))
+    server = wire(
+        **{"GET /api/storage/policy": lambda _: ok(stopped), "PUT /api/storage/policy": lambda _: ok(stopped)}
+    )
+    app = console(server, storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press("M")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "hot to cold" in text(app) and "at most 10 MiB/s" in text(app) and "sat,sun" in text(app)
+        assert "warm to hot" not in text(app)
+        await react(pilot)
+        await pilot.press("y")
+        await until(pilot, lambda: "automatic moves are on" in line_text(app, "status"))
+        assert [body(call) for call in server.asked("PUT", "policy")] == [{"automatic": {"enabled": True}}]

@@ -50,6 +50,8 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     makes_room_for: str = ""
     together: float = 0.0
     """The heat per GiB of all the disks that it moves together with; 0 if it moves alone."""
+    members: tuple[str, ...] = ()
+    """These disks, with itself; empty if it moves alone."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -287,6 +289,7 @@ class _Round:
                     copy_s=each.size_bytes / self.policy.copy_bytes_s,
                     makes_room_for=makes_room_for,
                     together=density(disk) if members else 0.0,
+                    members=tuple(member.id for member in members or ()),
                 )
             )
 

@@ -99,6 +99,18 @@ def why_pair_waits(
     return None
 
 
+def considered(advised: Sequence[tuple[Advice, str]], policy: AutomaticPolicy, most: int) -> list[tuple[Advice, str]]:
+    """The advice to decide about, in its order: of each pair that is turned on at most so much, what is refused last."""
+    counts: dict[TierPair, int] = {}
+    kept = set[str]()
+    for advice, _ in sorted(advised, key=lambda each: bool(each[1])):
+        pair = pair_of(advice.source, advice.target)
+        if _on(policy, advice.source, advice.target) and counts.get(pair, 0) < most:
+            counts[pair] = counts.get(pair, 0) + 1
+            kept.add(advice.disk)
+    return [each for each in advised if each[0].disk in kept]
+
+
 def decide(
     advised: Sequence[tuple[Advice, str]],
     policy: StoragePolicy,
@@ -119,11 +131,14 @@ def decide(
         if not refused and _on(automatic, advice.source, advice.target)
     }
     found = list[MoveVerdict]()
+    reasons = {advice.disk: (advice, refused) for advice, refused in advised}
     for advice, refused in advised:
         if not _on(automatic, advice.source, advice.target):
             continue
         pair = pair_of(advice.source, advice.target)
         verdict = _verdict(advice, refused, policy, tiers, used, busy.get(pair, PairNow()))
+        if verdict.held is None and advice.members:
+            verdict = _with_others(verdict, reasons, policy, tiers, used)
         if verdict.held is None and advice.makes_room_for:
             verdict = _for_another(verdict, could.get(advice.makes_room_for), policy, tiers, pairs)
         found.append(verdict)
@@ -154,6 +169,28 @@ def _verdict(
     if used[advice.target] + advice.size_bytes > tiers[advice.target].capacity_bytes * limit:
         return MoveVerdict(advice, Held.ROOM, f"there is no room in {advice.target} below {limit:.0%} yet")
     return MoveVerdict(advice)
+
+
+def _with_others(
+    verdict: MoveVerdict,
+    advised: Mapping[str, tuple[Advice, str]],
+    policy: StoragePolicy,
+    tiers: Mapping[TierName, TierNow],
+    used: Mapping[TierName, int],
+) -> MoveVerdict:
+    """Of disks that stay together none begins unless each may, and there is room for all."""
+    advice, needed = verdict.advice, 0
+    for member in advice.members:
+        other = advised.get(member)
+        if other is None:
+            return MoveVerdict(advice, Held.PARTNER, "a disk that it stays with does not move now")
+        if other[1]:
+            return MoveVerdict(advice, Held.PARTNER, f"a disk that it stays with does not move: {other[1]}")
+        needed += other[0].size_bytes
+    limit = min(policy.high_mark, 1.0 - policy.spare)
+    if used[advice.target] + needed > tiers[advice.target].capacity_bytes * limit:
+        return MoveVerdict(advice, Held.ROOM, f"there is no room in {advice.target} for it and what it stays with yet")
+    return verdict
 
 
 def _for_another(

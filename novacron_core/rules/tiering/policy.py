@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from novacron_core.api.automatic import AutomaticPolicy
+from novacron_core.api.automatic import AutomaticPolicy, PairPolicy
 from novacron_core.api.tiering import StoragePolicy
-from novacron_core.values.sizes import KIB
+from novacron_core.values.sizes import KIB, size_text
 from novacron_core.values.windows import parse_windows
 
 MIN_BANDWIDTH = 64 * KIB
@@ -40,6 +40,14 @@ def why_not_automatic(policy: AutomaticPolicy) -> dict[str, str]:
         except ValueError as e:
             found[f"automatic.pairs.{name}.window"] = f"is not valid: {e}"
     return found
+
+
+def pair_text(policy: AutomaticPolicy, pair: PairPolicy) -> str:
+    """What is set for a pair of tiers, in words."""
+    if not pair.enabled:
+        return "off"
+    limit = f"at most {size_text(pair.bandwidth_bytes_s)}/s" if pair.bandwidth_bytes_s else "as fast as it can"
+    return f"on, {limit}, {f'begins at {pair.window} {policy.time_zone}' if pair.window else 'at any time'}"
 
 
 def is_time_zone(name: str) -> bool:

@@ -89,5 +89,6 @@ storage_decisions = Table(
     Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("operation", ID),
     Index("storage_decisions_last_at_idx", text("last_at DESC"), "id"),
+    Index("storage_decisions_moving_idx", "at", postgresql_where=text("result = 'moving'")),
     Index("storage_decisions_tenant_idx", "tenant", text("last_at DESC")),
 )

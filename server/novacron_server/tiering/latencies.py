@@ -15,8 +15,10 @@ HOUR_S = 3600
 HOURS = 24
 RECENT_MINUTES = 5
 """For how many minutes a tier is watched before it is called slow, or well again."""
-_FEW = 5
-"""So many readings make a percentile."""
+_FEW = 10
+"""So many readings make a percentile: of fewer, the slowest one alone would be it."""
+_HOURS_KNOWN = 5
+"""And so many hours what is usual."""
 _FIRST_MS = 0.01
 _PER_DECADE = 24
 BUCKETS = 7 * _PER_DECADE
@@ -71,7 +73,8 @@ class TierLatencies:
         """The 90th percentile of the last minutes, in milliseconds; None when few disks were read."""
         minutes = self._minutes.get((host_id, tier), {})
         since = int(now // 60) - RECENT_MINUTES
-        counts = [sum(each) for each in zip(*(minutes[at] for at in minutes if at > since), strict=True)]
+        last = int(now // 60)  # of a clock that was set back, what is later is not of the last minutes
+        counts = [sum(each) for each in zip(*(minutes[at] for at in minutes if since < at <= last), strict=True)]
         total = sum(counts)
         return _quantile(counts, total * 0.9) if total >= _FEW else None
 
@@ -80,7 +83,7 @@ class TierLatencies:
         this, hours = int(now // HOUR_S) * HOUR_S, self.hours.get((host_id, tier), {})
         known = [hours[hour] for hour in hours if this - HOURS * HOUR_S <= hour < this]
         found = [_quantile(counts, total * 0.9) for counts in known if (total := sum(counts)) >= _FEW]
-        return median(found) if len(found) >= _FEW else None
+        return median(found) if len(found) >= _HOURS_KNOWN else None
 
 
 def _bucket(ms: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from novacron_core import errors
 from novacron_core.api import audit, automatic, operations, tiering, volumes
 from novacron_core.api.automatic import AutomaticChange, PairChange, StorageDecision
 from novacron_core.api.base import ListQuery
@@ -20,7 +22,7 @@ from novacron_core.values.sizes import GIB, KIB
 from novacron_core.values.tiers import TierName
 from novacron_server.tiering.advisor import Advisor
 from novacron_server.tiering.automatic_moves import repository as decisions
-from novacron_server.tiering.automatic_moves.runner import ACTOR
+from novacron_server.tiering.automatic_moves.runner import ACTOR, AutomaticMoves
 from tests.support.storage import MIB, StorageServer, expect_content, expect_only_file, open_storage_server
 from tests.support.waiting import until
 
@@ -159,12 +161,58 @@ async def test_turning_it_off_stops_the_move_under_way(storage: StorageServer) -
     assert (await storage.admin.call(automatic.STATUS)).pairs == []
 
 
+async def test_turning_it_off_during_a_look_begins_nothing(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """The switch is turned while a decision is written down, before its move begins."""
+    volume = await idle_volume(storage, "just-in-time")
+    go = tmp_path / "go"
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "storage.automatic:decided=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(go))
+    await switch(storage, SLOWLY)
+
+    async def written() -> bool | None:
+        return True if any(each.volume == volume.id for each in await decided(storage)) else None
+
+    await until(written)
+    await switch(storage, enabled=False)
+    go.touch()
+    held = await result(storage, volume, "held")
+    assert (held.operation, held.reason) == (None, "automatic moves were turned off")
+    operations_now = (await storage.admin.call(operations.LIST, query=ListQuery(q="volume.move"))).items
+    assert [each for each in operations_now if not each.state.ended] == []
+
+
+async def test_write_that_fails_loses_no_decision(storage: StorageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = await idle_volume(storage, "outage")
+    await storage.admin.call(tiering.PLACE, body=PlacementChange(pinned=True), volume_id=volume.id)
+    moves = storage.server.parts.heat.automatic
+    real, failing = AutomaticMoves._write, [True]
+
+    async def fails_once(self: AutomaticMoves, rows: Any) -> None:
+        if rows and failing:
+            failing.clear()
+            raise errors.DatabaseUnavailable("away")
+        await real(self, rows)
+
+    monkeypatch.setattr(AutomaticMoves, "_write", fails_once)
+    await switch(storage)
+    await until(lambda: _not(failing))
+    await moves.look()
+    assert [each.result for each in await decided(storage) if each.volume == volume.id] == ["held"]
+
+
+async def _not(values: list[bool]) -> bool | None:
+    await asyncio.sleep(0)
+    return None if values else True
+
+
 async def test_slow_tier_stops_the_move_and_the_pair_waits(storage: StorageServer) -> None:
     volume = await idle_volume(storage, "slowed")
     await switch(storage, SLOWLY)
     await result(storage, volume, "moving")
     book = storage.server.parts.heat.book
-    for _ in range(10):
+    for _ in range(20):
         book.latencies.add(volume.host, "warm", 22.0, book.clock.now())
     stopped = await result(storage, volume, "stopped")
     assert stopped.reason.startswith("warm is slow: 9 of 10 requests within 2")

@@ -63,6 +63,8 @@ async def test_each_tenant_reads_its_own_decisions(server: LiveServer, owner_url
     operation = await red.call(volumes.DELETE, volume_id=theirs.id)
     await succeeded(server, operation)
     assert await names(red) == ["red~theirs"], "a year later its volume may be gone"
+    assert await names(red, "secret-vm") == [], "a search tells nothing that is not shown"
+    assert await names(server.admin, "secret-vm") == ["red~theirs", "ours"]
     (one,) = (await red.call(automatic.DECISIONS)).items
     assert one.reason == "it could not be moved then"
     (known,) = (await server.admin.call(automatic.DECISIONS, query=ListQuery(q="theirs"))).items
@@ -146,7 +148,7 @@ def test_latency_of_the_last_minutes_and_the_usual_one() -> None:
             latencies.add("h", "hot", 100.0 if hour == 3 else 2.0, now - hour * 3600)
     assert latencies.usual_p90("h", "hot", now) == pytest.approx(2.0, rel=0.1), "an hour of backups is not usual"
     assert latencies.recent_p90("h", "hot", now) is None
-    for _ in range(4):
+    for _ in range(9):
         latencies.add("h", "hot", 30.0, now)
     assert latencies.recent_p90("h", "hot", now) is None, "few readings say nothing"
     latencies.add("h", "hot", 30.0, now)
@@ -154,3 +156,4 @@ def test_latency_of_the_last_minutes_and_the_usual_one() -> None:
     assert latencies.recent_p90("h", "warm", now) is None
     assert latencies.usual_p90("h", "hot", now) == pytest.approx(2.0, rel=0.1), "this hour is no part of it"
     assert latencies.recent_p90("h", "hot", now + 6 * 60) is None
+    assert latencies.recent_p90("h", "hot", now - 6 * 60) is None, "a clock that was set back"

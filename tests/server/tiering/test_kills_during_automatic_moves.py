@@ -15,7 +15,7 @@ import pytest_asyncio
 from novacron_core.api import automatic, operations, tiering, vms, volumes
 from novacron_core.api.automatic import AutomaticChange, PairChange, StorageDecision
 from novacron_core.api.base import ListQuery
-from novacron_core.api.tiering import PolicyChange
+from novacron_core.api.tiering import PlacementChange, PolicyChange
 from novacron_core.api.volumes import Volume, VolumeMove
 from tests.support.killable import KillableStorageServer, open_killable_server
 from tests.support.libvirtd import require_private_libvirtd
@@ -57,6 +57,15 @@ async def decisions(killable: KillableStorageServer) -> list[StorageDecision]:
     return (await killable.admin.call(automatic.DECISIONS, query=ListQuery(page_size=1000))).items
 
 
+async def vm_with(killable: KillableStorageServer, volume: Volume, *, start: bool) -> vms.VM:
+    """A VM with the volume. Its own disk stays where it is."""
+    vm = await killable.vm("web-01", volume, start=start)
+    for each in (await killable.admin.call(volumes.LIST)).items:
+        if each.id != volume.id:
+            await killable.admin.call(tiering.PLACE, body=PlacementChange(pinned=True), volume_id=each.id)
+    return vm
+
+
 async def is_moved(killable: KillableStorageServer, volume: Volume) -> None:
     """Wait until the volume is in the warm tier and every decision has ended."""
 
@@ -91,7 +100,7 @@ async def test_killed_move_ends_and_is_made_later(
     killable: KillableStorageServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume = await killable.create_volume("data")
-    vm = await killable.vm("web-01", volume, start=how == "running")
+    vm = await vm_with(killable, volume, start=how == "running")
     for place in PLACES[how]:
         killable.process.stop()
         monkeypatch.setenv("NOVACRON_FAILPOINTS", f"{place}=crash")
@@ -116,7 +125,7 @@ async def test_killed_move_ends_and_is_made_later(
 @pytest.mark.parametrize("victim", ["server", "libvirtd"])
 async def test_kills_at_random_leave_one_copy(killable: KillableStorageServer, victim: str) -> None:
     volume = await killable.create_volume("data")
-    vm = await killable.vm("web-01", volume, start=True)
+    vm = await vm_with(killable, volume, start=True)
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     delays = random.Random(seed)
@@ -131,6 +140,7 @@ async def test_kills_at_random_leave_one_copy(killable: KillableStorageServer, v
             killable.daemon.wait()
             killable.daemon.start()
             killable.reconnect()
+            await killable.wait_until_up()
         await killable.wait_until_listed(volume.id, True)
         await is_moved(killable, volume)
         await expect_one_verified_copy(killable, volume, vm)

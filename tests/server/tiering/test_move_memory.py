@@ -13,7 +13,7 @@ from novacron_core.rules.tiering.advice import Advice, Why
 from novacron_core.rules.tiering.automatic import Held, MoveVerdict
 from novacron_core.values.tiers import TierName
 from novacron_server.tiering.automatic_moves.held import HeldMoves
-from novacron_server.tiering.automatic_moves.memory import MoveMemory, place_of
+from novacron_server.tiering.automatic_moves.memory import OFF, MoveMemory, place_of
 from novacron_server.tiering.automatic_moves.repository import Decided
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -50,6 +50,8 @@ def test_failures_are_counted_until_a_move_succeeds() -> None:
     for number in range(3):
         memory.note_end(ended("failed" if number % 2 else "stopped", NOW + number * HOUR))
     assert memory.failures(PLACE, NOW + 3 * HOUR) == (3, 3600)  # type: ignore[arg-type]
+    memory.note_end(msgspec.structs.replace(ended("stopped"), cause=OFF))
+    assert memory.failures(PLACE, NOW)[0] == 3, "what was turned off says nothing of the tiers"  # type: ignore[arg-type]
     memory.note_end(ended("cancelled"))
     assert memory.failures(PLACE, NOW)[0] == 3, "a person who cancels says nothing of the tiers"  # type: ignore[arg-type]
     memory.note_end(ended("moved"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -44,6 +44,14 @@ class HeldMoves:
             if any(each.decided.host == host_id for each in rows):
                 changed += self._unstored(self._known.pop(volume_id).values())
         return changed
+
+    def not_stored(self, decided: Iterable[Decided]) -> None:
+        """They could not be stored: the next time they are."""
+        lost = {each.id for each in decided}
+        for rows in self._known.values():
+            for each in rows.values():
+                if each.decided.id in lost:
+                    each.stored_at = datetime.min.replace(tzinfo=UTC)
 
     def _count(self, verdict: MoveVerdict, now: datetime, make: Make) -> list[Decided]:
         advice = verdict.advice

@@ -11,21 +11,27 @@ REST = timedelta(days=1)
 """A volume whose move failed, or was cancelled by somebody, is not moved by itself for so long."""
 SHORT_REST = timedelta(hours=1)
 """And one whose move was refused."""
+OFF = "off"
+"""The cause of a move that was stopped because it was turned off: that says nothing of its tiers."""
 _WHY = {FAILED: "failed", CANCELLED: "was cancelled", HELD: "was refused"}
 Place = tuple[str, TierPair]
 """A host's id, and two of its tiers."""
 
 
 class MoveMemory:
-    """`moving`: the moves under way, by host and pair. `stopping`: why the server stops a move, by its operation. `speed`:
+    """`moving`: the moves under way, by their decision. `stopping`: why the server stops a move, by its operation. `speed`:
     how many times faster than real time pauses pass, for tests."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self._speed = speed
-        self.moving: dict[Place, Decided] = {}
+        self.moving: dict[str, Decided] = {}
         self.stopping: dict[str, str] = {}
         self._failures: dict[Place, tuple[int, datetime]] = {}
         self._resting: dict[str, tuple[datetime, str]] = {}
+
+    def moving_at(self, place: Place) -> Decided | None:
+        """The move under way between two tiers of a host."""
+        return next((each for each in self.moving.values() if place_of(each) == place), None)
 
     def failures(self, place: Place, now: datetime) -> tuple[int, float]:
         """How many moves running did not succeed, and how many seconds ago the last one ended. A clock that was set back
@@ -48,7 +54,7 @@ class MoveMemory:
         place = place_of(ended)
         if ended.result == MOVED:
             self._failures.pop(place, None)
-        elif ended.result in (FAILED, STOPPED):
+        elif ended.result in (FAILED, STOPPED) and ended.cause != OFF:
             self._failures[place] = self._failures.get(place, (0, ended.last_at))[0] + 1, ended.last_at
         if (why := _WHY.get(ended.result)) is not None:
             until = ended.last_at + (SHORT_REST if ended.result == HELD else REST) / self._speed

@@ -61,13 +61,15 @@ async def page(
     offset: int,
     limit: int,
     volumes: Collection[str] | None = None,
+    *,
+    reasons: bool,
 ) -> tuple[list[Decided], int]:
     """(One page, the total number), newest first, of a tenant (None: of all), and of these volumes (None: of all). Each of
-    `words` must be in the volume's name, the tiers, the result, its cause or reason."""
+    `words` must be in the volume's name, the tiers, the result, its cause or, with `reasons`, its reason."""
     where: list[Any] = [] if tenant is None else [t.c.tenant == tenant]
     if volumes is not None:
         where.append(t.c.volume.in_(volumes))
-    texts = (t.c.name, t.c.source, t.c.target, t.c.result, t.c.cause, t.c.reason)
+    texts = (t.c.name, t.c.source, t.c.target, t.c.result, t.c.cause, *((t.c.reason,) if reasons else ()))
     where += [or_(*(column.icontains(word, autoescape=True) for column in texts)) for word in words]
     total = (await connection.execute(select(func.count()).select_from(t).where(*where))).scalar_one()
     query = select(t).where(*where).order_by(t.c.last_at.desc(), t.c.id).offset(offset).limit(limit)

@@ -26,6 +26,7 @@ from novacron_core.rules.tiering.automatic import (
     MoveVerdict,
     PairNow,
     TierNow,
+    considered,
     decide,
     why_pair_waits,
     why_slow,
@@ -46,7 +47,7 @@ from novacron_server.tasks import try_to
 from novacron_server.tiering.advisor import Advisor, HostState
 from novacron_server.tiering.automatic_moves import repository as decisions
 from novacron_server.tiering.automatic_moves.held import HeldMoves
-from novacron_server.tiering.automatic_moves.memory import REST, MoveMemory, place_of, tier_named
+from novacron_server.tiering.automatic_moves.memory import OFF, REST, MoveMemory, place_of, tier_named
 from novacron_server.tiering.automatic_moves.repository import Decided
 from novacron_server.tiering.book import HeatBook
 from novacron_server.volumes.service import Volumes
@@ -54,7 +55,8 @@ from novacron_server.volumes.service import Volumes
 _log = structlog.get_logger()
 EVERY_S = 30.0
 CONSIDERED = 100
-"""Of so many advised moves of a host it is decided at a time: those after them wait for these."""
+"""Of so many advised moves of a pair and host it is decided at a time: those after them wait for these."""
+_TURNED_OFF = "were turned off"
 ACTOR = Principal(
     user_id="storage-policy",
     username="storage policy",  # with a space, which no user name has
@@ -97,14 +99,14 @@ class AutomaticMoves:
         for each in ended:
             self._memory.note_end(each)
         for each in moving:
-            self._memory.moving[place_of(each)] = each
+            self._memory.moving[each.id] = each
 
     async def run(self) -> None:
         """Look every half minute, and at once when the policy has changed, until cancelled."""
         await retry_until_done("reading the moves under way", self.load)
         while True:
+            self._wake.clear()  # before the look: what changes during it is looked at next
             await try_to("moving volumes by the storage policy", self.look)
-            self._wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(1.0, EVERY_S / self._book.clock.speed)):
                     await self._wake.wait()
@@ -135,15 +137,24 @@ class AutomaticMoves:
         others = [
             (advice, refused or memory.why_rests(advice.disk, now))
             for advice, refused in advised
-            if advice.disk not in moving
+            if advice.disk not in moving and self._inventory.state.storage.volume(advice.disk) is not None
         ]
-        others = sorted(others, key=lambda each: bool(each[1]))[:CONSIDERED]  # what cannot move hides nothing that can
-        verdicts = decide(others, self._advisor.policy, self._tiers(host_id, state.spaces), self._pairs(host_id, now))
+        verdicts = decide(
+            considered(others, self._policy, CONSIDERED),
+            self._advisor.policy,
+            self._tiers(host_id, state.spaces),
+            self._pairs(host_id, now),
+        )
 
         def held(verdict: MoveVerdict) -> Decided:
             return self._decided(host_id, state, verdict.advice, decisions.HELD, now, verdict)
 
-        await self._write(self._held.remember(host_id, verdicts, now, held))
+        held_back = self._held.remember(host_id, verdicts, now, held)
+        try:
+            await self._write(held_back)
+        except BaseException:
+            self._held.not_stored(held_back)
+            raise
         for verdict in verdicts:
             if verdict.held is None:
                 await self._begin(host_id, state, verdict.advice)
@@ -161,7 +172,7 @@ class AutomaticMoves:
                 if pair not in known or source not in tiers or target not in tiers:
                     continue
                 waits = why_pair_waits(source, target, policy, known[pair], tiers)
-                moving = self._memory.moving.get((host_id, pair))
+                moving = self._memory.moving_at((host_id, pair))
                 pairs.append(
                     PairStatus(
                         host=host_id,
@@ -185,8 +196,8 @@ class AutomaticMoves:
     def _tiers(self, host_id: str, spaces: Mapping[TierName, TierSpace]) -> dict[TierName, TierNow]:
         now, latencies = self._book.clock.now(), self._book.latencies
         coming = dict.fromkeys(TIERS, 0)
-        for (moving_on, _), each in self._memory.moving.items():
-            if moving_on == host_id:
+        for each in self._memory.moving.values():
+            if each.host == host_id:
                 coming[tier_named(each.target)] += each.size_bytes
         return {
             tier: TierNow(
@@ -207,7 +218,7 @@ class AutomaticMoves:
                 failures, ago_s = self._memory.failures((host_id, pair), now)
                 found[pair] = PairNow(
                     is_open=is_open(parse_windows(settings.window), now.astimezone(zone)),
-                    moving="another volume" if (host_id, pair) in self._memory.moving else "",
+                    moving="another volume" if self._memory.moving_at((host_id, pair)) else "",
                     failures=failures,
                     failed_ago_s=ago_s,
                 )
@@ -222,11 +233,13 @@ class AutomaticMoves:
         if volume is None or volume.tier != advice.source or settings is None or not self._on(settings):
             return  # it has changed since it was decided
         decided = self._decided(host_id, state, advice, decisions.MOVING, datetime.now(UTC))
-        self._memory.moving[place_of(decided)] = decided  # first: it may be stored though the database does not say so
+        self._memory.moving[decided.id] = decided  # first: it may be stored though the database does not say so
         await self._write([decided])
         await failpoint("storage.automatic:decided")
-        limit = settings.bandwidth_bytes_s
-        body = VolumeMove(tier=advice.target, bandwidth_bytes_s=limit or None)
+        if why := self._why_stop(decided):
+            await self._end(decided, decisions.HELD, str(Held.WINDOW), why)
+            return
+        body = VolumeMove(tier=advice.target, bandwidth_bytes_s=settings.bandwidth_bytes_s or None)
         try:
             operation = await self._volumes.move(ACTOR, advice.disk, body, decided.id)
         except errors.DatabaseUnavailable:
@@ -242,7 +255,7 @@ class AutomaticMoves:
 
     def _begun(self, decided: Decided, operation_id: str) -> Decided:
         found = msgspec.structs.replace(decided, operation=operation_id)
-        self._memory.moving[place_of(found)] = found
+        self._memory.moving[found.id] = found
         return found
 
     def _on(self, settings: PairPolicy) -> bool:
@@ -251,15 +264,23 @@ class AutomaticMoves:
     async def _follow_up(self) -> None:
         """Write down what became of the moves under way, and stop those that must not go on."""
         for decided in list(self._memory.moving.values()):
-            operation = await self._operation(decided)
-            if operation is None:
-                await self._end(decided, decisions.HELD, str(Held.REFUSED), "the server stopped before it began")
-                continue
-            begun = decided if decided.operation else self._begun(decided, operation.id)
-            if operation.state.ended:
-                await self._end(begun, *self._outcome(operation))
-            else:
-                await self._stop_if_needed(begun, operation)
+            try:
+                await self._follow(decided)
+            except errors.DatabaseUnavailable:
+                raise
+            except errors.NovaCronError as e:  # the others go on
+                _log.error("a move cannot be followed", decision=decided.id, reason=e.detail)
+
+    async def _follow(self, decided: Decided) -> None:
+        operation = await self._operation(decided)
+        if operation is None:
+            await self._end(decided, decisions.HELD, str(Held.REFUSED), "the server stopped before it began")
+            return
+        begun = decided if decided.operation else self._begun(decided, operation.id)
+        if operation.state.ended:
+            await self._end(begun, *self._outcome(operation))
+        else:
+            await self._stop_if_needed(begun, operation)
 
     async def _operation(self, decided: Decided) -> Operation | None:
         """The operation of a move; None if it was never accepted."""
@@ -285,15 +306,16 @@ class AutomaticMoves:
         try:
             await self._operations.cancel(ACTOR, operation.id)
         except errors.NovaCronError as e:  # it has ended meanwhile, or cannot be cancelled any more
+            self._memory.stopping.pop(operation.id, None)
             _log.info("a move was not stopped", operation=operation.id, why=why, reason=e.detail)
 
     def _why_stop(self, decided: Decided) -> str:
         policy, (host_id, pair) = self._policy, place_of(decided)
         settings = policy.pairs.get(pair)
         if not policy.enabled:
-            return "automatic moves were turned off"
+            return f"automatic moves {_TURNED_OFF}"
         if settings is None or not self._on(settings):
-            return f"automatic moves from {decided.source} to {decided.target} were turned off"
+            return f"automatic moves from {decided.source} to {decided.target} {_TURNED_OFF}"
         tiers = self._tiers(host_id, self._advisor.spaces(host_id))
         slow = (
             why_slow(tier, tiers[tier], policy)
@@ -304,19 +326,28 @@ class AutomaticMoves:
 
     def _outcome(self, operation: Operation) -> tuple[str, str, str]:
         """What became of a move: its result, no cause, and the reason."""
-        why = self._memory.stopping.pop(operation.id, "")
+        why = self._memory.stopping.get(operation.id, "")
         detail = operation.problem.detail if operation.problem else ""
         if operation.state is OperationState.SUCCEEDED or operation.completed:
             return decisions.MOVED, "", ""
         if operation.state is OperationState.CANCELLED:
             by_us = bool(why) or detail.endswith(f"by {ACTOR.username}")
-            return (decisions.STOPPED, "", why or detail) if by_us else (decisions.CANCELLED, "", detail)
+            if by_us:
+                return decisions.STOPPED, OFF if why.endswith(_TURNED_OFF) else "", why or detail
+            return decisions.CANCELLED, "", detail
+        if operation.problem is not None and operation.problem.code == errors.Unsupported.code:
+            return (
+                decisions.HELD,
+                str(Held.REFUSED),
+                f"{detail} (with the bandwidth 0 it may)",
+            )  # says nothing of the tiers
         return decisions.FAILED, "", detail
 
     async def _end(self, decided: Decided, result: str, cause: str, reason: str) -> None:
         ended = msgspec.structs.replace(decided, result=result, cause=cause, reason=reason, last_at=datetime.now(UTC))
         await self._write([ended])
-        self._memory.moving.pop(place_of(ended), None)
+        self._memory.moving.pop(ended.id, None)
+        self._memory.stopping.pop(ended.operation or "", None)
         self._memory.note_end(ended)
         self._advisor.forget()
 

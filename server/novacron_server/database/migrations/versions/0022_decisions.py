@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS storage_decisions (
 );
 CREATE INDEX IF NOT EXISTS storage_decisions_last_at_idx ON storage_decisions (last_at DESC, id);
 ALTER TABLE volumes ADD COLUMN IF NOT EXISTS together boolean NOT NULL DEFAULT false;
+CREATE INDEX IF NOT EXISTS storage_decisions_moving_idx ON storage_decisions (at) WHERE result = 'moving';
 CREATE INDEX IF NOT EXISTS storage_decisions_tenant_idx ON storage_decisions (tenant, last_at DESC);
 """
 
