@@ -84,7 +84,8 @@ class StorageDecision(Value, frozen=True, kw_only=True):
     `at`, last at `last_at`.
 
     `result` is `moving`, `moved`, `failed`, `stopped` (by the server: a tier became slow, or automatic moves were turned
-    off), `cancelled` (by a person) or `held` (it did not begin). `cause` is one of HELD for `held`. `reason` is why, as a
+    off), `cancelled` (by a person) or `held` (it did not begin). `cause` says in a word why it is held: `window`,
+    `turn`, `slow`, `failed`, `room`, `refused`, `partner`; or `off`, also for one that was stopped. `reason` is why, as a
     sentence; `text` the advice with its numbers.
     """
 

@@ -138,6 +138,8 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     modified_ns: int | None = None
     note: str = ""
     """What is odd about its file, as a sentence that continues its name; empty if nothing is known."""
+    snapshots_inside: int = 0
+    """How many snapshots its qcow2 file contains, which libvirt does not know; 0 also if the file is not seen here."""
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -13,7 +13,7 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
-from novacron_core.api.vms import VM
+from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import (
     DeletionPreview,
     Volume,
@@ -44,7 +44,7 @@ from novacron_server.volumes.placement import check_block_volume, check_room, ch
 from novacron_server.volumes.procedures.create import CloneVolumeSteps, CreateVolumeSteps
 from novacron_server.volumes.procedures.delete import DeleteVolumeSteps
 from novacron_server.volumes.procedures.disk_change import DiskSteps
-from novacron_server.volumes.procedures.move import Move, MoveSteps, why_not_move
+from novacron_server.volumes.procedures.move import Move, MoveSteps, why_not_copy_running, why_not_move
 from novacron_server.volumes.rows import add_volume
 from novacron_server.volumes.users import overlays
 
@@ -183,7 +183,11 @@ class Volumes:
     async def move(self, principal: Principal, volume_id: str, body: VolumeMove, key: str) -> Operation:
         """Raises Conflict with the reason it cannot be moved now, Unsupported, HostUnavailable."""
 
-        async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
+        async def decide(volume: Volume, facts: VolumeFacts, vm: VM | None) -> Decision:
+            if refused := why_not_copy_running(
+                facts, runs=vm is not None and vm.state in (State.RUNNING, State.PAUSED)
+            ):
+                raise errors.Conflict(refused)
             pool = choose_pool(self._inventory, volume.host, body.tier, exclude=volume.pool)
             stale = await find_stale_row(self._inventory, principal, pool, volume.name)
             await check_room(self._inventory, pool, volume.allocated_bytes, volume.name)

@@ -67,6 +67,8 @@ def test_volume_rests_after_a_move_that_did_not_succeed(result: str, rests: int)
     assert bool(memory.why_rests("v-1", NOW + rests * HOUR - timedelta(seconds=1))) is bool(rests)
     assert memory.why_rests("v-1", NOW + rests * HOUR) == ""
     assert memory.why_rests("v-2", NOW) == ""
+    memory.note_end(msgspec.structs.replace(ended("held", volume="v-3"), cause=OFF))
+    assert memory.why_rests("v-3", NOW) == "", "it may begin as soon as it is turned on"
 
 
 def test_clock_that_is_set_back_makes_no_pause_longer() -> None:

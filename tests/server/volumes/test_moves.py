@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,7 @@ from tests.support.storage import (
     expect_only_file,
     move,
     pause_before_switch,
+    run,
 )
 from tests.support.tenants import add_tenant, members_of
 from tests.support.waiting import until
@@ -102,6 +104,23 @@ async def test_volume_tells_where_it_was_moved_by_whom_and_with_what_result(
     assert (await storage.admin.call(volumes.MOVES, volume_id=other.id)).moves == []
     with pytest.raises(errors.NotFound):
         await storage.admin.call(volumes.MOVES, volume_id="00000000-0000-0000-0000-000000000000")
+
+
+async def test_snapshots_inside_a_disk_are_not_lost_by_a_move_while_its_vm_runs(storage: StorageServer) -> None:
+    """QEMU mirrors what the guest sees: snapshots that qemu-img has made, and libvirt does not know, are not in the copy."""
+    volume = await storage.create_volume("data-snap")
+    vm = await storage.vm("web-snap", volume)
+    await run("qemu-img", "snapshot", "-c", "before", str(storage.path(volume)))
+    await storage.server.parts.inventory.refresh_volumes(volume.host)
+    await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))
+    with pytest.raises(errors.Conflict, match="data-snap has snapshots inside its file"):
+        await move(storage, volume)
+    expect_only_file(storage, volume, "hot")
+    await storage.succeeded(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    await storage.succeeded(await move(storage, volume))
+    path = storage.path(await storage.volume("data-snap"))
+    listed = subprocess.run(["qemu-img", "snapshot", "-l", str(path)], capture_output=True, text=True, check=True)
+    assert "before" in listed.stdout
 
 
 async def test_move_is_shown_without_an_event_from_libvirt(

@@ -44,7 +44,7 @@ class Headers:
 
     def __init__(self, calls: FileCalls = FILE_CALLS) -> None:
         self._calls = calls
-        self._read: dict[_Key, tuple[str, str]] = {}
+        self._read: dict[_Key, tuple[str, str, int]] = {}
 
     def complete(self, folder: str, volumes: Collection[VolumeFacts]) -> list[VolumeFacts]:
         """The volumes of the pool in `folder` with the formats that libvirt does not know, and with what is odd about
@@ -69,11 +69,12 @@ class Headers:
             head = _head_of(volume)
             if head is None:
                 return volume
-            known = self._read[key] = (_FORMATS.get(_signature(head), ""), _data_file(head))
-        name, data_file = known
+            known = self._read[key] = (_FORMATS.get(_signature(head), ""), _data_file(head), _snapshots(head))
+        name, data_file, snapshots = known
         if volume.format == "raw" and name:
             return msgspec.structs.replace(volume, format=name)
-        return msgspec.structs.replace(volume, note=self._note(volume, data_file, paths))
+        inside = snapshots if volume.format == "qcow2" else 0
+        return msgspec.structs.replace(volume, note=self._note(volume, data_file, paths), snapshots_inside=inside)
 
     def _note(self, volume: VolumeFacts, data_file: str, paths: Collection[str]) -> str:
         if volume.format == "qcow2" and data_file:
@@ -108,6 +109,13 @@ def _head_of(volume: VolumeFacts) -> bytes | None:
 
 def _signature(head: bytes) -> bytes:
     return next((signature for signature in _FORMATS if head.startswith(signature)), b"")
+
+
+def _snapshots(head: bytes) -> int:
+    """How many snapshots a qcow2 image contains."""
+    if len(head) < 64 or not head.startswith(_QCOW2):
+        return 0
+    return int.from_bytes(head[60:64], "big")
 
 
 def _data_file(head: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from novacron_core.rules.tiering.automatic import Held
 from novacron_core.values.tiers import TIERS, TierName, TierPair, pair_of
 from novacron_server.tiering.automatic_moves.repository import CANCELLED, FAILED, HELD, MOVED, STOPPED, Decided
 
@@ -56,7 +57,7 @@ class MoveMemory:
             self._failures.pop(place, None)
         elif ended.result in (FAILED, STOPPED) and ended.cause != OFF:
             self._failures[place] = self._failures.get(place, (0, ended.last_at))[0] + 1, ended.last_at
-        if (why := _WHY.get(ended.result)) is not None:
+        if (why := _WHY.get(ended.result)) is not None and ended.cause not in (OFF, Held.SLOW):
             until = ended.last_at + (SHORT_REST if ended.result == HELD else REST) / self._speed
             words = f"its last automatic move {why}: not again before {until:%Y-%m-%d %H:%M} UTC"
             self._resting[ended.volume] = until, words

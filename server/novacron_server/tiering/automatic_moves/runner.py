@@ -237,7 +237,7 @@ class AutomaticMoves:
         await self._write([decided])
         await failpoint("storage.automatic:decided")
         if why := self._why_stop(decided):
-            await self._end(decided, decisions.HELD, str(Held.WINDOW), why)
+            await self._end(decided, decisions.HELD, OFF if why.endswith(_TURNED_OFF) else str(Held.SLOW), why)
             return
         body = VolumeMove(tier=advice.target, bandwidth_bytes_s=settings.bandwidth_bytes_s or None)
         try:

@@ -132,7 +132,7 @@ class MoveVolume(Procedure[MoveSteps]):
         self._inventory.state.storage.operation_files.set(context.id, host.host_id, files)
         users = VolumeUsers.for_operation(self._inventory, host, context.operation)
         user = await users.only(move.name, move.from_path, move.vm_id)
-        if user and (refused := why_not_move(user)):
+        if user and (refused := why_not_move(user) or why_not_copy_running(facts, runs=user.active)):
             raise errors.Conflict(refused)
         copy: VolumeCopy | None = None
         if user is None or not user.active:
@@ -342,6 +342,13 @@ async def _copied_bytes(host: LibvirtHost, move: Move, job: BlockJob) -> tuple[i
         if source is not None and copy is not None and 0 < source.allocated_bytes < job.total_bytes:
             return min(copy.allocated_bytes, source.allocated_bytes), source.allocated_bytes
     return job.done_bytes, max(job.total_bytes, 1)
+
+
+def why_not_copy_running(facts: VolumeFacts, *, runs: bool) -> str | None:
+    """Why a disk cannot be copied while its VM runs, as a sentence: QEMU copies what the guest sees, and nothing else."""
+    if not runs or not facts.snapshots_inside:
+        return None
+    return f"{facts.name} has snapshots inside its file, which a move while its VM runs would lose: stop the VM first"
 
 
 def why_not_move(user: DiskUser) -> str | None:
