@@ -59,6 +59,9 @@ class DecisionPane(ListPane[StorageDecision]):
             return [Piece(f"{self._glyphs.bad} {data.error}\n\n", "bad"), *again]
         if not data.loaded:
             return [Piece(f"{self._glyphs.work} reading…", "busy")]
+        if data.status is not None and data.status.enabled:
+            words = "automatic moves are on: what the server moves, or does not, is listed here for a year"
+            return [Piece("nothing was decided yet\n\n", "strong"), Piece(words, "quiet")]
         words = " turns on automatic moves: the server then makes the advised ones by itself,\none at a time, and each "
         return [
             Piece("nothing was decided yet\n\n", "strong"),

@@ -174,6 +174,19 @@ async def test_server_without_automatic_moves_is_named_and_the_rest_works() -> N
         await until(pilot, lambda: "web-01-1a2b3c4d.qcow2" in text(app))
 
 
+async def test_without_decisions_the_list_says_what_will_be_there() -> None:
+    empty: Page[StorageDecision] = Page(items=[], total=0, page=1, page_size=500)
+    routes = {
+        "GET /api/storage/decisions": lambda _: ok(empty),
+        "GET /api/storage/automatic": lambda _: ok(AutomaticStatus(enabled=True)),
+    }
+    app = console(wire(**routes), storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach_decisions(pilot, app)
+        await until(pilot, lambda: "automatic moves are on: what the server moves" in text(app))
+        assert "M turns on" not in text(app)
+
+
 async def test_without_decisions_the_list_names_the_key() -> None:
     empty: Page[StorageDecision] = Page(items=[], total=0, page=1, page_size=500)
     app = console(wire(**{"GET /api/storage/decisions": lambda _: ok(empty)}), storage())
