@@ -295,6 +295,7 @@ def test_the_same_state_gives_the_same_advice(
 def test_hotter_disk_is_never_ranked_below_a_colder_equal_one(
     disks: list[DiskState], others: dict[TierName, float], times: float
 ) -> None:
+    disks = [*(msgspec.structs.replace(each, group="") for each in disks[:1]), *disks[1:]]  # of a group all are one
     twins = [
         msgspec.structs.replace(each, id=f"{each.id}-hotter", fast=each.fast * times, slow=each.slow * times)
         for each in disks[:1]
@@ -308,3 +309,11 @@ def test_hotter_disk_is_never_ranked_below_a_colder_equal_one(
             assert up.index(hotter.id) < up.index(colder.id)
         if hotter.id in down and density(hotter) > density(colder):
             assert colder.id in down
+
+
+def test_order_of_disks_that_stay_together_changes_nothing() -> None:
+    rates = (1519.0, 2577.2752824712647, 1.2602507910752365)
+    group = [disk(f"d-{n}", "warm", 10 + n, rate, group="vm-1") for n, rate in enumerate(rates)]
+    first = evaluate(group, spaces(), POLICY)
+    assert evaluate(group[::-1], spaces(), POLICY) == first
+    assert evaluate([group[1], group[2], group[0]], spaces(), POLICY) == first

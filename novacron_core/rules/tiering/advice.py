@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -86,7 +87,7 @@ class _Round:
     def __post_init__(self) -> None:
         self.disks, self.members = join((each for each in self.disks if each.tier in self.spaces), self.policy.return_s)
         self.prices = {tier: declared.cost_per_gib_month or 0.0 for tier, declared in self.policy.tiers.items()}
-        self.cost = sum(self._cost(disk, disk.tier) for disk in self.disks)
+        self.cost = math.fsum(self._cost(disk, disk.tier) for disk in self.disks)
         self.used = {tier: space.used_bytes for tier, space in self.spaces.items()}
         self.tiers = [tier for tier in TIERS if tier in self.spaces]
 

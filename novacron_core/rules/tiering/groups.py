@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -45,8 +46,8 @@ def _joined(part: Sequence[DiskState], group: Sequence[DiskState], return_s: flo
     return msgspec.structs.replace(
         part[0],
         size_bytes=size_bytes,
-        fast=sum(disk.fast for disk in group) * share,
-        slow=sum(disk.slow for disk in group) * share,
+        fast=math.fsum(disk.fast for disk in group) * share,  # exact, so that no order of the disks changes the advice
+        slow=math.fsum(disk.slow for disk in group) * share,
         idle_s=min(disk.idle_s for disk in group),
         observed_s=min(disk.observed_s for disk in part) if len(back) < 2 else 0.0,  # from two tiers: back to neither
         above=min(disk.above for disk in part),
