@@ -105,6 +105,11 @@ class StorageDecision(Value, frozen=True, kw_only=True):
     size_bytes: int = 0
     operation: str | None = None
 
+    @property
+    def why(self) -> str:
+        """The reason, or else what the advice says first."""
+        return self.reason or self.text.split("; ")[0]
+
 
 STATUS = endpoint(
     "GET /api/storage/automatic", AutomaticStatus, P.VOLUME_READ, summary="What the server moves by itself now"

@@ -237,8 +237,8 @@ class AdviceQuery(Request, frozen=True):
 
 
 class PlacementChange(Request, frozen=True):
-    """`pinned`: the volume stays where it is. `together`: it moves only with those other disks of its VM that do. `dismiss_s`: no advice about it for so long, with a reason; 0: give it again.
-    What is left out stays."""
+    """`pinned`: the volume stays where it is. `together`: it moves only with those other disks of its VM that do.
+    `dismiss_s`: no advice about it for so long, with a reason; 0: give it again. What is left out stays."""
 
     pinned: bool | None = None
     together: bool | None = None

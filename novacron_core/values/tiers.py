@@ -22,8 +22,22 @@ TierPair = Literal["hot-to-warm", "hot-to-cold", "warm-to-hot", "warm-to-cold", 
 """A source and a target of moves."""
 
 
+def tier_named(name: str | None) -> TierName:
+    """Raises ValueError for a name that is no tier's."""
+    for tier in TIERS:
+        if tier == name:
+            return tier
+    raise ValueError(f"{name} is no tier")
+
+
 def pair_of(source: TierName, target: TierName) -> TierPair:
     """Raises ValueError when both are the same."""
     if source == target:
         raise ValueError(f"{source} is no pair with itself")
     return f"{source}-to-{target}"  # type: ignore[return-value]  # mypy does not compute strings
+
+
+PAIRS: dict[TierPair, tuple[TierName, TierName]] = {
+    pair_of(source, target): (source, target) for source in TIERS for target in TIERS if source != target
+}
+"""Every pair with its source and its target."""

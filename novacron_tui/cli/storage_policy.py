@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -16,13 +16,12 @@ from novacron_core.rules.tiering.policy import pair_text
 from novacron_core.rules.validation import explain
 from novacron_core.values.ages import age_text, moment_text, parse_duration
 from novacron_core.values.sizes import parse_size, size_text
-from novacron_core.values.tiers import TIERS, TierPair
+from novacron_core.values.tiers import PAIRS, TIERS
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.output import Output, print_line, show_data, show_pairs, show_table
 
 _CLASS = {"cost": "cost_per_gib_month", "latency": "expected_ms", "redundancy": "redundancy"}
 """What is declared of a tier: its name on the command line, and that of the field."""
-_PAIRS = get_args(TierPair)
 _PAIR = {"bandwidth": "bandwidth_bytes_s", "window": "window"}
 """The settings of a pair of tiers."""
 _PLAIN = [name for name in PolicyChange.__struct_fields__ if name not in ("tiers", "automatic")]
@@ -57,10 +56,10 @@ async def change(client: Client, output: Output, settings: Sequence[str]) -> Non
 def _set(fields: dict[str, Any], before: StoragePolicy, name: str, value: str) -> None:
     """Add one setting to a change."""
     first, _, what = name.partition(".")
-    own = fields.setdefault("automatic", {}) if name == "automatic" or first in _PAIRS or name in _OWN else {}
+    own = fields.setdefault("automatic", {}) if name == "automatic" or first in PAIRS or name in _OWN else {}
     if name == "automatic":
         own["enabled"] = _on(name, value)
-    elif first in _PAIRS and what in ("", *_PAIR):
+    elif first in PAIRS and what in ("", *_PAIR):
         pair = own.setdefault("pairs", {}).setdefault(first, {})
         if not what:
             pair["enabled"] = _on(name, value)
@@ -76,7 +75,7 @@ def _set(fields: dict[str, Any], before: StoragePolicy, name: str, value: str) -
         fields[name] = None
     elif name in _PLAIN:
         fields[name] = int(_number(name, value)) if name == "evaluations" else _number(name, value)
-    elif first in _PAIRS:
+    elif first in PAIRS:
         raise UsageError(
             f"{name}: the settings of a pair are {first}=on, {', '.join(f'{first}.{each}' for each in _PAIR)}"
         )
@@ -160,7 +159,7 @@ async def decisions(client: Client, output: Output, q: str) -> None:
         return
     rows = (
         (moment_text(each.last_at), each.name, f"{each.source} to {each.target}", each.result,
-         str(each.times) if each.times > 1 else "", each.reason or each.text.split("; ")[0])
+         str(each.times) if each.times > 1 else "", each.why)
         for each in found
     )  # fmt: skip
     show_table(("LAST", "VOLUME", "MOVE", "RESULT", "TIMES", "WHY"), rows)

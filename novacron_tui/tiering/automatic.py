@@ -20,7 +20,7 @@ from novacron_core.rules.tiering.policy import is_time_zone, pair_text
 from novacron_core.values.ages import moment_text
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import parse_size, size_text
-from novacron_core.values.tiers import TIERS, TierPair, pair_of
+from novacron_core.values.tiers import PAIRS, TIER_ORDER, TierPair
 from novacron_core.values.windows import parse_windows
 from novacron_tui.actions import Action, ActionContext, Danger
 from novacron_tui.connection.form_request import call_from_form
@@ -36,9 +36,9 @@ from novacron_tui.widgets.text_bar import Piece
 _OLD_SERVER = "this server makes no automatic moves: update it"
 _ON = "automatic moves are on: one at a time, and none while a tier is slow"
 _NEWEST = 500
-UP: tuple[TierPair, ...] = tuple(pair_of(TIERS[at], TIERS[to]) for at in range(3) for to in range(at))
+UP = tuple(pair for pair, (source, target) in PAIRS.items() if TIER_ORDER[target] < TIER_ORDER[source])
 """The pairs whose target is the faster tier."""
-DOWN: tuple[TierPair, ...] = tuple(pair_of(TIERS[at], TIERS[to]) for at in range(3) for to in range(at + 1, 3))
+DOWN = tuple(pair for pair in PAIRS if pair not in UP)
 _YES_NO = (("yes", "yes"), ("no", "no"))
 
 
@@ -123,13 +123,7 @@ async def _turn_off(context: ActionContext, status: AutomaticStatus) -> None:
         lines.append([Piece("Their volumes stay where they were.", "quiet")])
     if await context.ask(Question(title="Turn automatic moves off?", lines=lines, yes="Turn off")) is None:
         return
-    try:
-        body = PolicyChange(automatic=AutomaticChange(enabled=False))
-        await context.session.client.call(tiering.SET_POLICY, body=body)
-    except NovaCronError as e:
-        context.say(f"automatic moves are still on: {one_line(e.detail)}", "bad")
-        return
-    context.say("automatic moves are off", "good")
+    await _turn(context, enabled=False)
 
 
 async def _turn_on_again(context: ActionContext, policy: AutomaticPolicy) -> None:
@@ -142,13 +136,18 @@ async def _turn_on_again(context: ActionContext, policy: AutomaticPolicy) -> Non
     lines += [[Piece("")], [Piece("novacron storage policy set changes single pairs.", "quiet")]]
     if await context.ask(Question(title="Turn automatic moves on again?", lines=lines, yes="Turn on")) is None:
         return
+    await _turn(context, enabled=True)
+
+
+async def _turn(context: ActionContext, *, enabled: bool) -> None:
+    """Turn them on or off, and say what came of it."""
     try:
-        body = PolicyChange(automatic=AutomaticChange(enabled=True))
+        body = PolicyChange(automatic=AutomaticChange(enabled=enabled))
         await context.session.client.call(tiering.SET_POLICY, body=body)
     except NovaCronError as e:
-        context.say(f"automatic moves are still off: {one_line(e.detail)}", "bad")
-        return
-    context.say(_ON, "good")
+        context.say(f"automatic moves are still {'off' if enabled else 'on'}: {one_line(e.detail)}", "bad")
+    else:
+        context.say(_ON if enabled else "automatic moves are off", "good")
 
 
 def _form(context: ActionContext, policy: StoragePolicy) -> Form[None]:

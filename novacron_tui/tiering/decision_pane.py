@@ -8,10 +8,11 @@ from novacron_core.api.automatic import StorageDecision
 from novacron_core.rules.filters.language import FilterField, compile_filter
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.session import Session
-from novacron_tui.terminal.glyphs import TIER_TONES, Glyphs
+from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.tiering.automatic import AutomaticData
-from novacron_tui.widgets.cells import Cell, Column
+from novacron_tui.tiering.shared import move_cell, unread
+from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.list_pane import ListPane
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
@@ -54,11 +55,8 @@ class DecisionPane(ListPane[StorageDecision]):
         data = self.data
         if data.rows:
             return ()
-        if data.error and not data.loaded:
-            again = [Piece("r", "key"), Piece(" tries again", "quiet")]
-            return [Piece(f"{self._glyphs.bad} {data.error}\n\n", "bad"), *again]
         if not data.loaded:
-            return [Piece(f"{self._glyphs.work} reading…", "busy")]
+            return unread(data.error, self._glyphs)
         if data.status is not None and data.status.enabled:
             words = "automatic moves are on: what the server moves, or does not, is listed here for a year"
             return [Piece("nothing was decided yet\n\n", "strong"), Piece(words, "quiet")]
@@ -74,30 +72,20 @@ class DecisionPane(ListPane[StorageDecision]):
         row = self.table.row
         if row is None:
             return ()
-        return [Piece(one_line(row.reason or row.text.split("; ")[0]), "quiet")]
+        return [Piece(one_line(row.why), "quiet")]
 
     def _columns(self) -> list[Column[StorageDecision]]:
         text, glyphs = self._glyphs.cell, self._glyphs
 
-        def move(row: StorageDecision) -> Cell:
-            return (
-                (f"{row.source:>4}", TIER_TONES.get(row.source, "plain")),
-                (f" {glyphs.arrow} ", "quiet"),
-                (row.target, TIER_TONES.get(row.target, "plain")),
-            )
-
         def age(row: StorageDecision) -> str:
             return age_text(age_s(row.last_at, self._session.now) or 0.0)
-
-        def why(row: StorageDecision) -> str:
-            return row.reason or row.text.split("; ")[0]
 
         return [
             Column("last", "AGO", 5, lambda r: text(age(r), "quiet"), lambda r: -r.last_at.timestamp(), right=True),
             Column("name", "VOLUME", 16, lambda r: text(r.name, "strong"), lambda r: r.name, stretch=2, widest=40, wish=21),
-            Column("move", "MOVE", 12, move, lambda r: (r.source, r.target)),
+            Column("move", "MOVE", 12, lambda r: move_cell(r.source, r.target, glyphs), lambda r: (r.source, r.target)),
             Column("result", "RESULT", 9, lambda r: text(r.result, _TONES.get(r.result, "quiet")), lambda r: r.result),
             Column("times", "TIMES", 5, lambda r: text(f"{r.times:,}" if r.times > 1 else ""), lambda r: r.times,
                    right=True, rank=2, largest_first=True),
-            Column("why", "WHY", 25, lambda r: text(why(r)), why, stretch=4, rank=1),
+            Column("why", "WHY", 25, lambda r: text(r.why), lambda r: r.why, stretch=4, rank=1),
         ]  # fmt: skip

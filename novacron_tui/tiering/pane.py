@@ -9,10 +9,11 @@ from novacron_core.rules.tiering.words import operations_text
 from novacron_core.values.ages import age_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.connection.session import Session
-from novacron_tui.terminal.glyphs import TIER_TONES, Glyphs
+from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.tiering.entries import AdviceEntry, entries
 from novacron_tui.tiering.reading import AdviceData
+from novacron_tui.tiering.shared import move_cell, unread
 from novacron_tui.widgets.cells import Cell, Column
 from novacron_tui.widgets.list_pane import ListPane
 from novacron_tui.widgets.table import Table
@@ -56,14 +57,8 @@ class AdvicePane(ListPane[AdviceEntry]):
         data = self.data
         if data.rows:
             return ()
-        if data.error and not data.loaded:
-            return [
-                Piece(f"{self._glyphs.bad} {data.error}\n\n", "bad"),
-                Piece("r", "key"),
-                Piece(" tries again", "quiet"),
-            ]
         if not data.loaded:
-            return [Piece(f"{self._glyphs.work} reading…", "busy")]
+            return unread(data.error, self._glyphs)
         notes = "".join(f"\n{one_line(note)}" for note in data.notes)
         why = "A volume is judged once it was watched for a day, and is above the line in three evaluations of an hour."
         return [Piece("nothing should move now\n\n", "strong"), Piece(f"{why}\n{notes}", "quiet")]
@@ -79,14 +74,6 @@ class AdvicePane(ListPane[AdviceEntry]):
 
     def _columns(self) -> list[Column[AdviceEntry]]:
         text, glyphs = self._glyphs.cell, self._glyphs
-
-        def move(row: AdviceEntry) -> Cell:
-            source, target = row.advice.source, row.advice.target
-            return (
-                (f"{source:>4}", TIER_TONES.get(source, "plain")),
-                (f" {glyphs.arrow} ", "quiet"),
-                (target, TIER_TONES.get(target, "plain")),
-            )
 
         def why(row: AdviceEntry) -> Cell:
             if row.advice.refused:
@@ -112,7 +99,7 @@ class AdvicePane(ListPane[AdviceEntry]):
             Column("number", "#", 3, lambda r: text(str(r.number), "quiet"), lambda r: r.number, right=True, rank=5),
             Column("name", "VOLUME", 16, lambda r: text(r.advice.name, "strong"), lambda r: r.advice.name, stretch=3,
                    widest=44, wish=21),
-            Column("move", "MOVE", 12, move, lambda r: (r.advice.source, r.advice.target)),
+            Column("move", "MOVE", 12, lambda r: move_cell(r.advice.source, r.advice.target, glyphs), lambda r: (r.advice.source, r.advice.target)),
             Column("why", "WHY", 10, why, lambda r: (bool(r.advice.refused), r.advice.why), stretch=2, widest=30),
             Column("rate", "OPS/S", 7, lambda r: text(operations_text(min(r.advice.fast, r.advice.slow))),
                    lambda r: min(r.advice.fast, r.advice.slow), right=True, largest_first=True),

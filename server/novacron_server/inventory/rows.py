@@ -51,8 +51,8 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `format` is the format it was created with; None if an earlier version created it. `size_bytes` is the size that a
     guest sees, and the size to which it is being grown; quotas count it. `moved_at` is when it was moved last, out of the
-    tier `came_from`. `pinned` and until `dismissed_until` no advice is given about it. It moves only
-    with the other disks of its VM that are `together` too.
+    tier `came_from`. `pinned` and until `dismissed_until` no advice is given about it. One that is
+    `together` moves only with the other disks of its VM that are.
     """
 
     id: str

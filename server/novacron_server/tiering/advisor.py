@@ -20,7 +20,7 @@ from novacron_core.rules.tiering.words import advice_text
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_core.values.sizes import GIB, MIB
-from novacron_core.values.tiers import TIERS, TierName
+from novacron_core.values.tiers import TIERS, TierName, tier_named
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.subjects import host_word
 from novacron_server.tiering.book import HeatBook
@@ -174,7 +174,7 @@ class Advisor:
         moved_at = row.moved_at.timestamp() if row is not None and row.moved_at is not None else None
         return DiskState(
             id=volume.id,
-            tier=_tier(volume.tier),
+            tier=tier_named(volume.tier),
             size_bytes=max(volume.allocated_bytes, MIB),
             fast=rates.fast,
             slow=rates.slow,
@@ -182,7 +182,7 @@ class Advisor:
             observed_s=heat.observed_s,
             above=known.above,
             moved_ago_s=now - moved_at if moved_at is not None else float("inf"),
-            came_from=_tier(row.came_from) if row is not None and row.came_from in TIERS else None,
+            came_from=tier_named(row.came_from) if row is not None and row.came_from in TIERS else None,
             group=volume.vm or "" if volume.together else "",
             refused=self._why_not(volume),
         )
@@ -310,7 +310,3 @@ class Advisor:
             and (after := price_of(self.policy, each.target)) is not None
         ]
         return round(sum(saved), 2) if saved else None
-
-
-def _tier(name: str | None) -> TierName:
-    return next(tier for tier in TIERS if tier == name)

@@ -76,8 +76,8 @@ class TierMarks:
                 self._wake.set()
 
     async def _tell(self) -> None:
-        """Raises DatabaseUnavailable. What has changed is decided from what is stored: a transaction whose outcome was not
-        known, and which is repeated, tells nothing twice."""
+        """Raises DatabaseUnavailable. Compares with the stored state, so that retrying a transaction with an unknown outcome
+        emits no event twice."""
 
         async def work(connection: Connection) -> tuple[_Told, list[EventDraft]]:
             stored = _told(await setting(connection, KEY))

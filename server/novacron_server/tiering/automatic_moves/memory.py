@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from novacron_core.rules.tiering.automatic import Held
-from novacron_core.values.tiers import TIERS, TierName, TierPair, pair_of
+from novacron_core.values.tiers import TierPair, pair_of, tier_named
 from novacron_server.tiering.automatic_moves.repository import CANCELLED, FAILED, HELD, MOVED, STOPPED, Decided
 
 REST = timedelta(days=1)
@@ -66,11 +66,3 @@ class MoveMemory:
 def place_of(decided: Decided) -> Place:
     """Raises ValueError for tiers that there are not."""
     return decided.host, pair_of(tier_named(decided.source), tier_named(decided.target))
-
-
-def tier_named(name: str) -> TierName:
-    """Raises ValueError for a name that is no tier's."""
-    for tier in TIERS:
-        if tier == name:
-            return tier
-    raise ValueError(f"{name} is no tier")

@@ -33,7 +33,7 @@ from novacron_core.rules.tiering.automatic import (
 )
 from novacron_core.rules.visibility import SHARED, Principal
 from novacron_core.values.roles import Role
-from novacron_core.values.tiers import TIERS, TierName, TierPair, pair_of
+from novacron_core.values.tiers import PAIRS, TIERS, TierName, TierPair, pair_of, tier_named
 from novacron_core.values.windows import is_open, parse_windows
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.inventory import Inventory
@@ -47,7 +47,7 @@ from novacron_server.tasks import try_to
 from novacron_server.tiering.advisor import Advisor, HostState
 from novacron_server.tiering.automatic_moves import repository as decisions
 from novacron_server.tiering.automatic_moves.held import HeldMoves
-from novacron_server.tiering.automatic_moves.memory import OFF, REST, MoveMemory, place_of, tier_named
+from novacron_server.tiering.automatic_moves.memory import OFF, REST, MoveMemory, place_of
 from novacron_server.tiering.automatic_moves.repository import Decided
 from novacron_server.tiering.book import HeatBook
 from novacron_server.volumes.service import Volumes
@@ -168,7 +168,7 @@ class AutomaticMoves:
         for host_id in self._inventory.state.views if policy.enabled else ():
             tiers = self._tiers(host_id, self._advisor.spaces(host_id))
             known = self._pairs(host_id, now)
-            for pair, (source, target) in _PAIRS.items():
+            for pair, (source, target) in PAIRS.items():
                 if pair not in known or source not in tiers or target not in tiers:
                     continue
                 waits = why_pair_waits(source, target, policy, known[pair], tiers)
@@ -382,8 +382,3 @@ class AutomaticMoves:
 
     async def _write(self, decided: list[Decided]) -> None:
         await self._database.run(lambda c: decisions.write(c, decided))
-
-
-_PAIRS: dict[TierPair, tuple[TierName, TierName]] = {
-    pair_of(source, target): (source, target) for source in TIERS for target in TIERS if source != target
-}
