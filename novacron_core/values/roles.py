@@ -32,6 +32,8 @@ class Permission(StrEnum):
     """Change one's own password, sessions and API tokens. An API token never may: it could outlive its revocation."""
     VM_READ = "vm:read"
     VM_CHANGE = "vm:change"
+    VM_CONSOLE = "vm:console"
+    """Type into the serial console of a VM, and read what it has printed: passwords may be among it."""
     VOLUME_READ = "volume:read"
     VOLUME_CHANGE = "volume:change"
     IMAGE_CHANGE = "image:change"
@@ -63,7 +65,11 @@ _READS = frozenset(
 )
 
 _SELF = frozenset({Permission.SELF_SIGN_IN, Permission.SELF_CHANGE})
-_OPERATES = _READS | _SELF | {Permission.VM_CHANGE, Permission.VOLUME_CHANGE, Permission.OPERATION_CHANGE}
+_OPERATES = (
+    _READS
+    | _SELF
+    | {Permission.VM_CHANGE, Permission.VM_CONSOLE, Permission.VOLUME_CHANGE, Permission.OPERATION_CHANGE}
+)
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READS | _SELF,
@@ -80,6 +86,7 @@ OF_SOME_VMS = frozenset(
     {
         Permission.VM_READ,
         Permission.VM_CHANGE,
+        Permission.VM_CONSOLE,
         Permission.VOLUME_READ,
         Permission.VOLUME_CHANGE,
         Permission.HOST_READ,
