@@ -8,21 +8,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import cast
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.http11 import Response
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events
-from novacron_core.client import diagnosis, foreign
 from novacron_core.client.connection import GIVE_UP_AFTER_S, WatchedConnection
-from novacron_core.client.rest import Client, decode_problem
+from novacron_core.client.rest import Client
+from novacron_core.client.sockets import open_socket
 
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 15.0
@@ -142,11 +139,14 @@ async def _connection(
         await client.refresh()
     began = time.monotonic()
     try:
-        socket = await _open(client, position.after)
-    except errors.Unauthenticated:
+        socket = await open_socket(client, events.STREAM.path, _query(position.after), _MAX_FRAME_BYTES)
+    except (errors.Unauthenticated, errors.Forbidden):
         await client.refresh()
         began = time.monotonic()
-        socket = await _open(client, position.after)
+        try:
+            socket = await open_socket(client, events.STREAM.path, _query(position.after), _MAX_FRAME_BYTES)
+        except errors.Forbidden as e:
+            raise errors.Unauthenticated(e.detail) from e
     tasks = [asyncio.create_task(socket.watch(), name="watch")]
     try:
         async for frame in _frames(client, socket):
@@ -161,53 +161,6 @@ async def _connection(
             task.cancel()
         # Closing waits for the peer; on a dead connection that would delay the reconnect.
         socket.transport.abort()
-
-
-class _Connect(connect):
-    """A connection attempt that follows no redirect: the token was meant for this address."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
-
-
-async def _open(client: Client, after: int | None) -> WatchedConnection:
-    await client.verify()
-    headers = {"Authorization": client.credentials.authorization}
-    try:
-        socket = await _Connect(
-            socket_url(client.base_url, after),
-            create_connection=WatchedConnection,
-            additional_headers=headers,
-            user_agent_header=f"novacron/{__version__}",
-            compression=None,
-            max_size=_MAX_FRAME_BYTES,
-            open_timeout=10,
-            ping_interval=None,
-            ssl=client.tls,
-            proxy=client.route.proxy.replace("socks5:", "socks5h:", 1) or None,
-        )
-        return cast(WatchedConnection, socket)
-    except InvalidStatus as e:
-        raise _refusal(client, e.response) from e
-    except (OSError, TimeoutError, InvalidHandshake, InvalidURI, UnicodeError) as e:
-        raise await diagnosis.explain(e, client.route) from e
-
-
-def _refusal(client: Client, response: Response) -> errors.NovaCronError:
-    """The error for a handshake that was answered otherwise than by a WebSocket. NovaCron's own refusal is a 403
-    without a text."""
-    text = client.clean(bytes(response.body).decode(errors="replace"))
-    answer = foreign.Answer(response.status_code, dict(_lower(response.headers.raw_items())), text, events.STREAM.path)
-    if response.status_code in (401, 403) and not text.strip():
-        return errors.Unauthenticated("Not signed in: sign in again")
-    problem = decode_problem(text)
-    if problem is not None:
-        return errors.ServerUnreachable(problem.sentence, retry_after_s=problem.retry_after_s)
-    return errors.ServerUnreachable(foreign.error_of(answer, client.route).detail)
-
-
-def _lower(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    return ((name.lower(), value) for name, value in headers)
 
 
 async def _frames(client: Client, socket: WatchedConnection) -> AsyncIterator[Update]:
@@ -263,9 +216,5 @@ def _closed(e: ConnectionClosed) -> errors.NovaCronError:
     return errors.ServerUnreachable("the connection to the server was lost")
 
 
-def socket_url(base_url: str, after: int | None) -> str:
-    """`http://host:1` as `ws://host:1/ws/events/v1?after=N`."""
-    parts = urlsplit(base_url)
-    scheme = "wss" if parts.scheme == "https" else "ws"
-    query = "" if after is None else f"after={after}"
-    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + events.STREAM.path, query, ""))
+def _query(after: int | None) -> str:
+    return "" if after is None else f"after={after}"

@@ -18,7 +18,8 @@ from novacron_core import PROTOCOL, errors
 from novacron_core.api import events
 from novacron_core.api.operations import Target
 from novacron_core.client import Client, Connected, Credentials, Disconnected, connection, stream
-from novacron_core.client.stream import Update, socket_url
+from novacron_core.client.sockets import socket_url
+from novacron_core.client.stream import Update
 
 Script = Callable[[ServerConnection, str], Awaitable[None]]
 
@@ -214,8 +215,8 @@ async def test_live_is_reported_before_any_frame() -> None:
 
 
 def test_stream_url() -> None:
-    assert socket_url("https://a:1/x/", 5) == "wss://a:1/x/ws/events/v1?after=5"
-    assert socket_url("http://[::1]:8", None) == "ws://[::1]:8/ws/events/v1"
+    assert socket_url("https://a:1/x/", "/ws/events/v1", "after=5") == "wss://a:1/x/ws/events/v1?after=5"
+    assert socket_url("http://[::1]:8", "/ws/events/v1") == "ws://[::1]:8/ws/events/v1"
 
 
 async def test_silent_server_is_detected_by_a_ping(monkeypatch: pytest.MonkeyPatch) -> None:

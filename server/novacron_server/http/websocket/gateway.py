@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 import structlog
 from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import WebsocketRouteHandler
@@ -60,6 +61,8 @@ class Admitted(Generic[Q]):
 
 
 Serve = Callable[[Admitted[Q]], Awaitable[None]]
+Check = Callable[[Admitted[Q]], None]
+"""Raises NovaCronError to refuse a client."""
 
 
 class WebSocketGateway:
@@ -84,7 +87,9 @@ class WebSocketGateway:
         self._origins = origins
         self._check_s = check_s
 
-    def handler(self, endpoint: Endpoint[Any, Q, Any], serve: Serve[Q]) -> WebsocketRouteHandler:
+    def handler(
+        self, endpoint: Endpoint[Any, Q, Any], serve: Serve[Q], check: Check[Q] = lambda _: None
+    ) -> WebsocketRouteHandler:
         """The Litestar handler of a socket. `serve` gets each admitted client, whose socket is already accepted."""
 
         async def handle(socket: Socket) -> None:
@@ -92,10 +97,10 @@ class WebSocketGateway:
             asked.endpoint, asked.path = endpoint, socket.path_params
             try:
                 admitted = await self._admit(socket, endpoint, asked)
+                check(admitted)
             except errors.NovaCronError as e:
                 asked.refused = e
-                # Closed before accept: the handshake always gets the response 403.
-                await socket.close(code=POLICY_VIOLATION, reason=e.code)
+                await _refuse(socket, e)
                 return
             session = admitted.principal.session_id
             self._open[session] += 1
@@ -190,6 +195,20 @@ class WebSocketGateway:
                 pinged_at = sent()
                 connection.ask()
         await asyncio.shield(close_code)
+
+
+async def _refuse(socket: Socket, error: errors.NovaCronError) -> None:
+    """Answer the handshake. Who is not signed in gets the bare 403 of a socket that is closed before it is accepted: to
+    every client that means to renew its token. Others are told why."""
+    answers = "websocket.http.response" in (socket.scope.get("extensions") or {})
+    if isinstance(error, errors.Unauthenticated) or not answers:
+        await socket.close(code=POLICY_VIOLATION, reason=error.code)
+        return
+    body = msgspec.json.encode(error.problem())
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    send: Any = socket.send
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def _close(client: Admitted[Any], code: int) -> None:

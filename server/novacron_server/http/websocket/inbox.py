@@ -10,7 +10,8 @@ from litestar import WebSocket
 from litestar.exceptions import WebSocketDisconnect
 
 Socket = WebSocket[Any, Any, Any]
-Mode = Literal["text", "binary"]
+Kind = Literal["text", "binary"]
+Mode = Literal["text", "binary", "both"]
 _WINDOW_S = 60.0
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
@@ -34,7 +35,7 @@ class Exceeded(Exception):
 
 
 class Inbox:
-    """Receives messages of one kind: text or binary frames."""
+    """Receives text frames, binary frames, or both."""
 
     def __init__(self, socket: Socket, limits: InboxLimits, mode: Mode = "text") -> None:
         self._socket = socket
@@ -45,6 +46,10 @@ class Inbox:
 
     async def receive(self) -> bytes:
         """The next message. Raises Exceeded, and WebSocketDisconnect when the client has gone."""
+        return (await self.receive_kind())[1]
+
+    async def receive_kind(self) -> tuple[Kind, bytes]:
+        """The next message and whether it is text or binary. Raises what `receive` raises."""
         event: Any = await self._socket.receive()
         if event["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(detail="the client disconnected", code=event.get("code", 1005))
@@ -55,11 +60,10 @@ class Inbox:
         if self._left < 0:
             raise Exceeded(POLICY_VIOLATION)
         text, data = event.get("text"), event.get("bytes")
-        message: bytes | None = text.encode() if self._mode == "text" and text is not None else None
-        if self._mode == "binary":
-            message = data
-        if message is None:
+        kind: Kind = "binary" if text is None else "text"
+        message: bytes | None = data if text is None else text.encode()
+        if message is None or self._mode not in (kind, "both"):
             raise Exceeded(UNSUPPORTED_DATA)
         if len(message) > self._limits.max_bytes:
             raise Exceeded(TOO_BIG)
-        return message
+        return kind, message
