@@ -129,6 +129,7 @@ ROWS: dict[str, Row] = {
     "GET /api/proof": _ROWS_OF_PUBLIC,
     "GET /metrics": _ROWS_OF_PUBLIC,
     "GET /ws/events/v1": Row(untested="a socket: see test_sockets_of_the_matrix"),
+    "GET /api/vm/vms/{vm_id}/console": Row(untested="a socket: see test_consoles_of_the_matrix"),
     "GET /api/events": _PLAIN,
     "GET /api/monitoring/history": Row(
         query=lambda ids: {"subject": f"vm:{ids['vm']}", "metric": "cpu_cores"}, ids=("vm",)

@@ -1,5 +1,7 @@
 """Records refused requests and failed sign-ins, after their answers were sent: in batches, and never without bound.
 
+So it does with what is made without the database and must go on while that is down, such as an open console.
+
 Those of a user are entries, up to PER_MINUTE; more of them, and those of strangers, are counted into one entry a minute.
 """
 
@@ -11,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import msgspec
 import structlog
@@ -115,6 +118,14 @@ class Refusals:
             self._waiting.append(asked)
             self._arrived.set()
 
+    def record(self, draft: AuditDraft) -> None:
+        """Something was done. Never waits."""
+        if len(self._ready) >= self._max_waiting:
+            self._lost += 1
+        else:
+            self._ready.append(msgspec.structs.replace(draft, time=draft.time or datetime.now(UTC)))
+            self._arrived.set()
+
     async def run(self) -> None:
         """Write what was noted until cancelled. While the database is down, it waits in the queue."""
         while True:
@@ -145,8 +156,9 @@ class Refusals:
             await self._resolve()
             ripe, lost = self._ripe(), self._lost
             counted = [self._tallies[key].entry() for key in ripe] + ([_loss(lost)] if lost else [])
-            await self._commit([*self._ready, *counted])
-            self._ready.clear()
+            ready = list(self._ready)
+            await self._commit([*ready, *counted])
+            del self._ready[: len(ready)]  # more may have come meanwhile
             self._warnings.clear()
             self._lost -= lost
             for key in ripe:

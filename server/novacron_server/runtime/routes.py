@@ -41,7 +41,7 @@ def create_app(parts: Parts, certificate: Certificate | None = None) -> Middlewa
     )
     return create_application(
         served(parts, certificate),
-        [parts.stream.handler()],
+        [parts.stream.handler(), parts.console_socket.handler()],
         parts.access.authenticate,
         limits,
         tls=settings.tls,

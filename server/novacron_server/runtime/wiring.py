@@ -19,6 +19,8 @@ from novacron_core.rules.visibility import SHARED
 from novacron_core.values.sizes import GIB
 from novacron_server.access.askers import Askers
 from novacron_server.access.service import Access
+from novacron_server.consoles.service import Consoles
+from novacron_server.consoles.socket import ConsoleSocket
 from novacron_server.database import repository as database_repository
 from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.database.migrate import CONNECT_S, migrate
@@ -150,6 +152,8 @@ class Parts:
     upkeep: ManagedPoolUpkeep
     leftovers: LeftoverCopies
     stream: Stream
+    consoles: Consoles
+    console_socket: ConsoleSocket
     reconciler: Reconciler
     last_facts: LastFacts
     crashes: Crashes
@@ -187,6 +191,7 @@ async def _start(parts: Parts) -> None:
     for name, run in parts.reader.tasks():
         background.add(name, run)
     background.on_stop(parts.inventory.close)
+    background.on_stop(parts.consoles.close)
     for name, run in parts.inventory.tasks():
         background.add(name, run)
     background.on_stop(parts.images.close)
@@ -308,6 +313,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     heat = _heat(settings, database, group_commit, inventory, latest, operations, volumes)
     samples = SampleStreamer(latest, state, ShownHeat(heat.book))
     audit = build_auditing(settings, database, state, lambda: committed.emit(None))
+    gateway, consoles = _gateway(settings, access), Consoles(inventory)
     return Parts(
         background=background,
         scheduler=_scheduler(settings, database, audit),
@@ -328,7 +334,9 @@ async def _build(background: Background, settings: Settings, database: Database,
         pools=Pools(inventory, operations),
         upkeep=ManagedPoolUpkeep(inventory, managed_pools),
         leftovers=leftovers,
-        stream=Stream(_gateway(settings, access), hub, inventory, samples),
+        stream=Stream(gateway, hub, inventory, samples),
+        consoles=consoles,
+        console_socket=ConsoleSocket(gateway, consoles, audit.refusals),
         reconciler=reconciler,
         last_facts=LastFacts(database, inventory),
         crashes=crashes,

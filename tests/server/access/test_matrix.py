@@ -18,7 +18,9 @@ from websockets.exceptions import InvalidStatus
 
 from novacron_core.api import api_tokens, operations, people, sessions, vms, volumes
 from novacron_core.api.base import ListQuery
+from novacron_core.api.consoles import CONSOLE
 from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.events import STREAM
 from novacron_core.api.vms import VMCreate
 from novacron_core.client import Client
 from novacron_core.values.roles import Role, token_scope
@@ -164,7 +166,7 @@ async def _objects(server: LiveServer, clients: Mapping[str, Client]) -> Objects
 
 
 async def test_every_endpoint_has_a_row(world: World) -> None:
-    endpoints = {row.endpoint.key for row in served(world.server.parts)} | {"GET /ws/events/v1"}
+    endpoints = {row.endpoint.key for row in served(world.server.parts)} | {STREAM.key, CONSOLE.key}
     assert endpoints == ROWS.keys(), "declare in tests/support/access_matrix.py who may reach what through an endpoint"
 
 
@@ -212,3 +214,23 @@ async def test_sockets_of_the_matrix(world: World, name: str) -> None:
     else:
         async with connect(address, additional_headers=headers) as socket:
             assert '"hello"' in str(await socket.recv())
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+async def test_consoles_of_the_matrix(world: World, name: str) -> None:
+    person = world.people[name]
+    headers = {"Authorization": f"Bearer {person.token}"} if person.token else {}
+    row = Row()
+    for standings in world.cells(person, CONSOLE, row):
+        vm_id = world.objects.id_of("vm", person.tenant, standings["vm"])
+        address = world.server.url.replace("http", "ws") + CONSOLE.path.replace("{vm_id}", str(vm_id))
+        wanted = expected(person, CONSOLE, row, standings)
+        if wanted is None:
+            async with connect(address, additional_headers=headers) as socket:
+                assert '"hello"' in str(await socket.recv())
+            continue
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(address, additional_headers=headers)
+        bare = wanted == 401  # a socket that is closed before it is accepted
+        assert refused.value.response.status_code == (403 if bare else wanted), standings
+        assert bare or refused.value.response.body

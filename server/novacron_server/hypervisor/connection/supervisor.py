@@ -82,6 +82,7 @@ class ConnectionSupervisor(Generic[R]):
         self.transfers = ThreadLane(f"{uri} transfer", 4)
         self.copies = ThreadLane(f"{uri} copy", 8)
         self.statistics = ThreadLane(f"{uri} statistics", 2)
+        self.consoles = ThreadLane(f"{uri} console", 2)
         self._task: asyncio.Task[None] | None = None
         self._attempted = asyncio.Event()
         self._closed = False
@@ -114,7 +115,7 @@ class ConnectionSupervisor(Generic[R]):
             session.lose("closed")
             await self._wait_for(self._opener.submit(session.close), 3.0)
         calls = (self.reads, self.storage, self.listings, self.changes)
-        for lane in (self._opener, *calls, self.agents, self.transfers, self.copies, self.statistics):
+        for lane in (self._opener, *calls, self.agents, self.transfers, self.copies, self.statistics, self.consoles):
             lane.stop()
         self._set_status(HostStatus.DOWN, "closed")
 

@@ -1,0 +1,1 @@
+"""The serial consoles of VMs: one stream per VM, followed by any number of clients, one of whom types."""

@@ -1,0 +1,58 @@
+"""The serial consoles of one host's VMs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from novacron_server.hypervisor.connection.calls import Calls
+from novacron_server.hypervisor.vms.domains import DomainReader
+from novacron_server.hypervisor.vms.serial_console import SerialConsole
+
+
+class HostConsoles(Calls[DomainReader]):
+    """Opens and releases consoles. They have connections of their own, so that no output delays another call."""
+
+    async def open(
+        self,
+        uuid: str,
+        on_output: Callable[[bytes, int], None],
+        on_end: Callable[[str], None],
+        *,
+        force: bool = False,
+    ) -> SerialConsole:
+        """Open the first serial port of a VM; see SerialConsole. Release it, also after its end.
+
+        `force` takes it from another program that has it. Raises ConsoleHeld, ConsoleOff, NoConsole, NotFound, and
+        HostUnavailable.
+        """
+        session = self._supervisor.require()
+        console = SerialConsole(asyncio.get_running_loop(), on_output, on_end)
+        try:
+            await self._supervisor.call(
+                self._supervisor.consoles,
+                lambda connection: console.open(connection, uuid, force=force),
+                what="open the serial console",
+                deadline_s=self._supervisor.timing.read_s,
+            )
+        except BaseException:
+            self.release(console)  # the call may still open it
+            raise
+
+        def lost(reason: asyncio.Future[str]) -> None:
+            # libvirt tells no stream that its connection is lost.
+            console.end(f"lost the connection to the host ({reason.result()})")
+
+        session.lost.add_done_callback(lost)
+        return console
+
+    def release(self, console: SerialConsole) -> None:
+        """Give a console back, without waiting for it. It needs no connection: that may be lost already."""
+        future = self._supervisor.consoles.submit(console.release)
+        future.add_done_callback(_retrieve)
+
+
+def _retrieve(future: Any) -> None:
+    if not future.cancelled():
+        future.exception()
