@@ -23,7 +23,14 @@ from novacron_tui.sign_in.screen import SignInScreen
 from novacron_tui.terminal.capabilities import lacks_color
 from novacron_tui.terminal.painting import Difference, Painted
 from novacron_tui.terminal.themes import MONO, PALETTES, THEMES, resolve_theme, with_colors_of
-from novacron_tui.terminal.type_ahead import Forget, HabitIgnored, OpenedWithoutForm, PasteIgnored, TypeAhead
+from novacron_tui.terminal.type_ahead import (
+    Forget,
+    HabitIgnored,
+    OpenedWithoutForm,
+    PasteIgnored,
+    TypeAhead,
+    taker_of_keys,
+)
 
 if TYPE_CHECKING:  # the API, the client and the screens are imported after the first paint
     from textual.command import Provider
@@ -159,8 +166,12 @@ class Console(App[None]):
             return  # the app is exiting with keys left in a burst: without a screen Textual would crash
         if isinstance(event, events.Key | events.MouseDown | events.MouseScrollDown | events.MouseScrollUp):
             self.touched_at = monotonic()
-        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self.type_ahead.defers(event):
-            return
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            if self.type_ahead.defers(event):
+                return
+            if (taker := taker_of_keys(self)) is not None:
+                taker.take_key(event) if isinstance(event, events.Key) else taker.take_paste(event.text)
+                return
         if isinstance(event, events.Paste) and not event.is_forwarded and not self.type_ahead.in_field:
             self.post_message(PasteIgnored())
         await super().on_event(event)
@@ -179,7 +190,9 @@ class Console(App[None]):
 
     def on_unmarked_paste(self, event: UnmarkedPaste) -> None:
         """Found by name: it is posted by the keyboard."""
-        if self.screen_stack:
+        if (taker := taker_of_keys(self)) is not None:
+            taker.take_pasted_keys(event.keys)
+        elif self.screen_stack:
             self.type_ahead.paste(event.keys)
 
     @on(PasteIgnored)

@@ -92,11 +92,34 @@ class AsksQuestion(Protocol):
     asked_at: float | None
 
 
+@runtime_checkable
+class TakesEveryKey(Protocol):
+    """A widget that takes every key while it has the focus and `takes_every_key`, as a terminal does: neither bindings
+    nor this module see them. It gets pasted text too, also as the keys that a terminal without paste marks makes of it."""
+
+    @property
+    def takes_every_key(self) -> bool: ...
+
+    def take_key(self, key: Key) -> None: ...
+
+    def take_paste(self, text: str) -> None: ...
+
+    def take_pasted_keys(self, keys: Sequence[Key]) -> None: ...
+
+
+def taker_of_keys(app: App[Any]) -> TakesEveryKey | None:
+    """The widget that takes every key now; None for the usual way."""
+    focused = app.screen_stack[-1].focused if app.screen_stack else None
+    return focused if isinstance(focused, TakesEveryKey) and focused.takes_every_key else None
+
+
 def key_acts(app: App[Any], key: Key) -> bool:
     """Whether a key does something when it is pressed now, beyond typing text, moving, and changing what a list shows.
     Called in the thread that reads the terminal, with the state that the last handled key left."""
     screen = app.screen_stack[-1] if app.screen_stack else None
     if screen is None or _is_field(screen.focused) or not _answers(key) or key.character in MOTIONS:
+        return False
+    if taker_of_keys(app) is not None:
         return False
     return screen.acts(key) if isinstance(screen, KnowsKeys) else True
 
@@ -132,6 +155,8 @@ class TypeAhead:
         if event is self._current:
             self._current = None
             return False
+        if not self._waiting and taker_of_keys(self._app) is not None:
+            return False  # it has no effects to wait for
         if self._is_habit(event) or self._is_stray(event):
             return True
         if _is_text(event) and self._awaits_form():
