@@ -62,13 +62,15 @@ class Writer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConsoleHello(ConsoleFrame, frozen=True):
-    """The first frame. `follower` is the number of this connection, which continues it when it reconnects."""
+    """The first frame. `follower` is the number of this connection, which continues it when it reconnects. What comes
+    before byte `end` was printed earlier: a terminal must not answer what the guest asked then."""
 
     protocol: int
     version: str
     vm: str
     stream: str
     at: int
+    end: int
     follower: str
     state: LineState
     detail: str = ""

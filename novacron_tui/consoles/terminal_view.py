@@ -12,7 +12,6 @@ from time import monotonic
 from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region
@@ -26,6 +25,7 @@ from novacron_core.values.sizes import size_text
 from novacron_tui.consoles.emulator import SCROLLBACK_LINES, TerminalEmulator, TerminalModes
 from novacron_tui.consoles.input_keys import key_bytes
 from novacron_tui.consoles.output_queue import OutputQueue
+from novacron_tui.consoles.overlays import overlaid
 from novacron_tui.consoles.pasted_text import has_more_lines, pieces_of
 from novacron_tui.consoles.screen_rows import CONCEAL, PLAIN_STYLE, REVERSE, CursorPosition, ScreenRow
 from novacron_tui.consoles.scrollback_view import CellAt, ScrollbackView
@@ -156,6 +156,11 @@ class TerminalView(Widget, can_focus=True):
         self.view.end_copy()
         self.repaint()
 
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was fed is on the screen."""
+        return self._is_finished and not self._queue and not self._queue.skipped
+
     def _plan_frame(self) -> None:
         if self._frame is None and self.is_mounted:
             wait = max(0.001, self._frame_at + FRAME_S - monotonic())
@@ -224,6 +229,12 @@ class TerminalView(Widget, can_focus=True):
         self._outgoing.extend(pieces_of(text, bracketed=self.modes.bracketed_paste))
         if not waiting:
             self._send_next()
+
+    def stop_paste(self) -> int:
+        """Send nothing more of what is being pasted. Returns how many bytes that were."""
+        size_bytes = sum(map(len, self._outgoing))
+        self._outgoing.clear()
+        return size_bytes
 
     def size_command(self) -> str:
         """What tells a guest the size of this terminal: a serial line carries none."""
@@ -321,6 +332,11 @@ class TerminalView(Widget, can_focus=True):
     def copying(self) -> bool:
         """Whether copy mode is on."""
         return self.view.copy_cursor is not None
+
+    def shown_text(self) -> str:
+        """What is on the screen now, without blanks at the ends."""
+        lines = [self.emulator.line(self.view.top + y) for y in range(self.size.height)]
+        return "\n".join("".join(text for text, _ in line).rstrip() for line in lines).strip("\n")
 
     def selected_text(self) -> str:
         """What is selected; empty for nothing."""
@@ -424,7 +440,7 @@ class TerminalView(Widget, can_focus=True):
         blank = colors.style(PLAIN_STYLE._replace(flags=REVERSE) if line.inverted else PLAIN_STYLE)
         strip = Strip(segments).adjust_cell_length(width, blank)
         for start, end, part in line.spans:
-            strip = _overlaid(strip, start, min(end, width), self.get_component_rich_style(part, partial=True))
+            strip = overlaid(strip, start, min(end, width), self.get_component_rich_style(part, partial=True))
         if line.note and len(line.note) + 2 <= width:
             note = Segment(f" {line.note} ", self.get_component_rich_style("terminal--note"))
             strip = Strip([*strip.crop(0, width - note.cell_length), note])
@@ -466,28 +482,3 @@ class TerminalView(Widget, can_focus=True):
             self._colors = TerminalColors(theme.name, self.app.theme_variables, dark=theme.dark)
             self.emulator.foreground, self.emulator.background = self._colors.foreground, self._colors.background
         return self._colors
-
-
-def _overlaid(strip: Strip, start: int, end: int, look: Style) -> Strip:
-    """The strip with some of its cells in another look; a wide character that is cut is taken whole."""
-    column = 0
-    for segment in strip:
-        if column < end and column + segment.cell_length > start and len(segment.text) != segment.cell_length:
-            start, end = _whole(segment, column, start, end)
-        column += segment.cell_length
-    if start >= end:
-        return strip
-    middle = [Segment(text, (style or Style()) + look) for text, style, _ in strip.crop(start, end)]
-    return Strip([*strip.crop(0, start), *middle, *strip.crop(end)])
-
-
-def _whole(segment: Segment, column: int, start: int, end: int) -> tuple[int, int]:
-    """The columns, widened to whole characters of a segment that begins at `column`."""
-    for char in segment.text:
-        after = column + Segment(char).cell_length
-        if column < start < after:
-            start = column
-        if column < end < after:
-            end = after
-        column = after
-    return start, end

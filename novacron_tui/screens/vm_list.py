@@ -18,6 +18,7 @@ from novacron_core.values.roles import Permission, allows
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import MAX_WARNINGS, WARNING, VMKey
+from novacron_tui.consoles.actions import CONSOLE
 from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.list_screen import MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.vm_page import VMPageScreen
@@ -48,6 +49,7 @@ class VMListScreen(VMScreen):
         MARK,
         SORT,
         CREATE,
+        CONSOLE,
         *VERBS,
         *OWNERSHIP,
         RESULTS,
@@ -164,8 +166,17 @@ class VMListScreen(VMScreen):
 
     def open_row(self) -> None:
         if (vm := self.pane.table.row) is not None:
-            page, last = VMPageScreen(self.session, self.glyphs, vm), self.session.last_screens
-            if VMPageScreen in last:
-                page.restore_from(last[VMPageScreen])
-            last[VMPageScreen] = page
-            self.app.push_screen(page)
+            self._show_page(vm)
+
+    def open_console(self, vm: VM) -> None:
+        """Open the VM's page on its console, and type into the guest."""
+        page = self._show_page(vm)
+        page.call_after_refresh(page.open_console, vm)
+
+    def _show_page(self, vm: VM) -> VMPageScreen:
+        page, last = VMPageScreen(self.session, self.glyphs, vm), self.session.last_screens
+        if VMPageScreen in last:
+            page.restore_from(last[VMPageScreen])
+        last[VMPageScreen] = page
+        self.app.push_screen(page)
+        return page

@@ -16,13 +16,15 @@ from novacron_core.errors import NovaCronError
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import key_of
+from novacron_tui.consoles.actions import CONSOLE, CONSOLE_ACTIONS
+from novacron_tui.consoles.pane import ConsolePane
 from novacron_tui.metrics.actions import RANGE
 from novacron_tui.operations.actions import CANCEL
 from novacron_tui.operations.entries import ActivityEntry, detail_lines
 from novacron_tui.operations.pane import ActivityPane
+from novacron_tui.screens.console_tab import TAB, ConsoleTab
 from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
-from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import COPY_ID, CRASH, OWNERSHIP, VERBS
@@ -50,7 +52,8 @@ METRICS = _tab("charts", "metrics", "Show CPU, memory, disk and network over tim
 DISKS = _tab("disks", "disks", "Show the disks and their actions.")
 NETWORKS = _tab("networks", "networks", "Show the network interfaces.")
 EVENTS = _tab("events", "events", "Show the operations on the VM and its events.")
-TABS = (OVERVIEW, METRICS, DISKS, NETWORKS, EVENTS)
+SERIAL = _tab(TAB, "console", "Show the serial console.")
+TABS = (OVERVIEW, METRICS, DISKS, NETWORKS, SERIAL, EVENTS)
 NEXT_TAB = Action[VM](
     "next-tab", "tab", "next tab", "Show the next tab; shift+tab shows the previous one.", needs_one=False,
     group="Page", run=lambda screen, _: screen.action_turn(1),
@@ -66,16 +69,17 @@ ONLY_ON = {
     METRICS.name: (RANGE,),
     DISKS.name: (*DISK_VERBS, *LISTS, MARK, MARK_ALL),
     NETWORKS.name: LISTS,
+    SERIAL.name: CONSOLE_ACTIONS,
     EVENTS.name: (CANCEL, *LISTS, MARK, MARK_ALL),
 }
 """The actions that a tab has beside those of the whole page."""
 
 
-class VMPageScreen(VMScreen):
+class VMPageScreen(ConsoleTab):
     """The actions on the VM work on every tab; a tab adds those on the row under its cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        *VERBS, *OWNERSHIP, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
+        CONSOLE, *VERBS, *OWNERSHIP, *CONSOLE_ACTIONS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
     )  # fmt: skip
     ONE_AT_A_TIME = volume_actions.ONE_AT_A_TIME
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -85,6 +89,7 @@ class VMPageScreen(VMScreen):
     ]
     DEFAULT_CSS = """
     VMPageScreen #tabs { height: 1; }
+    VMPageScreen.-full > #top, VMPageScreen.-full #tabs, VMPageScreen.-full > #status { display: none; }
     VMPageScreen.-wide OverviewPane #columns { layout: horizontal; }
     """
 
@@ -111,8 +116,9 @@ class VMPageScreen(VMScreen):
         return [self.vm] if self.vm else []
 
     def restore_from(self, before: Self) -> None:
-        """Open on the tab that was last chosen, whichever VM it was of; a crash stands on the overview."""
-        self._chosen_tab = before._chosen_tab
+        """Open on the tab that was last chosen, whichever VM it was of; a crash stands on the overview. A console is opened
+        only on purpose: other programs have none of it meanwhile."""
+        self._chosen_tab = OVERVIEW.name if before._chosen_tab == SERIAL.name else before._chosen_tab
         crashed = State.CRASHED in (self._last.state, self._last.last_state)
         self.tab = OVERVIEW.name if crashed else self._chosen_tab
 
@@ -126,6 +132,7 @@ class VMPageScreen(VMScreen):
     def _show(self, name: str) -> None:
         """Show a tab and put the focus in it. It is made when it is first shown."""
         self.tab = name
+        self.set_class(self.has_class("-full") and name == SERIAL.name, "-full")
         if name not in self._panes:
             self._panes[name] = self._make_pane(name)
             self._body.mount(self._panes[name])
@@ -144,6 +151,8 @@ class VMPageScreen(VMScreen):
             return
         if isinstance(pane, ListPane):
             pane.focus_list()
+        elif isinstance(pane, ConsolePane):
+            pane.terminal.focus()
         else:
             pane.focus()
 
@@ -158,6 +167,8 @@ class VMPageScreen(VMScreen):
             return MetricsPane(session, glyphs, self._last)
         if name == DISKS.name:
             return DiskPane(session, glyphs, lambda: self._last)
+        if name == SERIAL.name:
+            return ConsolePane(session, glyphs, self._last)
         if name == NETWORKS.name:
             return NetworkPane(session, glyphs, lambda: self._last)
         if name == EVENTS.name:
@@ -168,6 +179,15 @@ class VMPageScreen(VMScreen):
     def pane(self) -> ListPane[Any] | None:
         pane = self._panes.get(self.tab)
         return pane if isinstance(pane, ListPane) else None
+
+    @property
+    def console(self) -> ConsolePane | None:
+        pane = self._panes.get(SERIAL.name)
+        return pane if isinstance(pane, ConsolePane) else None
+
+    @property
+    def on_console(self) -> bool:
+        return self.tab == SERIAL.name
 
     def next_range(self) -> None:
         """Show the next time range of the charts."""
@@ -200,9 +220,12 @@ class VMPageScreen(VMScreen):
             return f"{self.row.disk.target} is not a volume of a pool that NovaCron can see"
         if action in (MARK, MARK_ALL) and action not in ONLY_ON[self.tab]:
             return "nothing to mark here: the disks and events tabs have actions on several rows"
-        return super().why_not(action)
+        refused = super().why_not(action)
+        return self.console_refusal(action) if refused is None and action in CONSOLE_ACTIONS else refused
 
     def _offered(self) -> list[Action[Any]]:
+        if (only := self.console_keys()) is not None:
+            return only
         own = ONLY_ON.get(self.tab, ())
         elsewhere = {action for actions in ONLY_ON.values() for action in actions if action not in own}
         offered = [action for action in super()._offered() if action not in elsewhere]
@@ -243,6 +266,8 @@ class VMPageScreen(VMScreen):
             pane.show(self._last, deleted=vm is None)
         elif isinstance(pane, MetricsPane):
             pane.refresh_data()
+        elif isinstance(pane, ConsolePane):
+            pane.refresh_line()
         else:
             super().refresh_body()
         self._bar.show(

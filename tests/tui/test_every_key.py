@@ -116,22 +116,26 @@ MEANINGS = {
     "w": {"range"},
     "b": {"results"},
     "C": {"cancel"},
+    "F": {"full-screen"},
+    "R": {"send-size"},
+    "W": {"take-over"},
+    ".": {"console"},
     "A": {"acknowledge"},
     "z": {"discard-saved"},
     "o": {"sort", "rank"},
     "O": {"turn"},
-    "y": {"copy-id"},
+    "y": {"copy-id", "copy-text"},
     "r": {"re-read"},
     "q": {"quit"},
     "space": {"mark"},
     "*": {"mark-all"},
-    "/": {"filter"},
+    "/": {"filter", "find"},
     "?": {"help"},
     "!": {"problems"},
     "enter": {"open", "crash"},
 }
 """What each letter does, on whatever screen. `o` orders a list, and the list of the top VMs too."""
-RESERVED = frozenset("dSZ.v,uvk")
+RESERVED = frozenset("dSZv,uvk")
 """Letters that screens to come will need, or that move the cursor."""
 
 

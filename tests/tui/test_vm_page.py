@@ -13,12 +13,14 @@ from novacron_tui.screens.vm_page import TABS, VMPageScreen
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.form import Form
 from tests.support.console.looking import home, line_text, loaded, react, text, to, until
+from tests.support.console.serial_consoles import SerialEnd, serial
 from tests.support.console.storage_looking import accepted, body
 from tests.support.console.storage_world import moving
 from tests.support.console.vm_page_world import DISKS, page_wire, page_world, with_devices
 from tests.support.console.wire import console, ok
 from tests.support.console.world import event, fleet, gone, operation
 
+__all__ = ["serial"]
 SIZE = (140, 36)
 
 
@@ -38,10 +40,12 @@ async def reach(pilot: Any, app: Console, name: str = "web-01", tab: str = "") -
     return here(app)
 
 
-async def test_tab_and_shift_tab_go_round_and_each_tab_shows_its_part() -> None:
+async def test_tab_and_shift_tab_go_round_and_each_tab_shows_its_part(serial: SerialEnd) -> None:
     app = console(page_wire(), page_world())
     shows = {"overview": "192.168.122.21", "charts": "CPU  35%", "disks": "debian-13.iso", "networks": "fe80::1",
-             "events": "restart failed"}  # fmt: skip
+             "serial": "tiny#", "events": "restart failed"}  # fmt: skip
+    serial.hello()
+    serial.output(b"tiny# ")
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
         for tab in [*TABS, TABS[0]]:

@@ -104,6 +104,7 @@ class ConsoleSocket:
             vm=seat.vm.id,
             stream=console.stream,
             at=follower.at,
+            end=console.ring.end,
             follower=follower.id,
             state=console.state,
             detail=console.detail,
