@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,7 +38,7 @@ def mount(app: typer.Typer) -> None:
     """Add all commands to `novacron`."""
     for name, group in (("vm", vm), ("host", host), ("image", image), ("op", op)):
         app.add_typer(group, name=name)
-    for command in (login, logout, events, doctor):
+    for command in (login, logout, console, events, doctor):
         app.command()(command)
     storage_commands.mount(app, image)
     tiering_commands.mount(app)
@@ -80,6 +81,32 @@ def logout(context: typer.Context, server: ServerFlag = "", profile: ProfileFlag
     from novacron_tui.servers.profiles import Profiles
 
     asyncio.run(logout(resolve_server(chosen_server(context), Profiles())))
+
+
+def console(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="VM name or id.", autocompletion=completion.vm_names)],
+    read_only: Annotated[bool, typer.Option("--read-only", help="Type nothing into the guest.")] = False,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Type instead of somebody who types now.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take the console from another program, such as virsh console.")
+    ] = False,
+    send_size: Annotated[
+        bool, typer.Option("--send-size", help="Type `stty rows … cols …` first: a serial line carries no size.")
+    ] = False,
+    log: Annotated[Path | None, typer.Option("--log", help="Append what is printed to this file.")] = None,
+    server: ServerFlag = "",
+    profile: ProfileFlag = "",
+) -> None:
+    """Open the serial console of a VM in this terminal. Ctrl+] leaves it; pressed twice it is typed.
+
+    NOVACRON_DETACH_KEY sets another key, like ctrl+a. With piped input it types that, and ends when the guest is quiet."""
+    from novacron_tui.cli import raw_console
+
+    options = raw_console.ConsoleOptions(
+        read_only=read_only, take_over=take_over, force=force, send_size=send_size, log=log
+    )
+    run_with_client(context, lambda client: raw_console.run(client, name, options))
 
 
 def events(

@@ -27,10 +27,12 @@ if TYPE_CHECKING:  # the client imports httpx: not before the first paint
 
 LEAVE, TYPE = "leave-console", "type-console"
 _BELL_S = 1.0
+_LOOKED_AT_S = 0.5
+"""Who passes this tab on the way to another does not open the console: others could not open it meanwhile."""
 
 
 class ConsolePane(Vertical):
-    """Follows the console from when it is first shown until the page is closed. `Said` are messages for the operator."""
+    """Follows the console from when it is first looked at until the page is closed. `Said` are messages for the operator."""
 
     DEFAULT_CSS = """
     ConsolePane { height: 1fr; }
@@ -59,7 +61,7 @@ class ConsolePane(Vertical):
         self._client: ConsoleClient | None = None
         self._replayed_until = 0
         self._rang_at, self._bells = 0.0, 0
-        self._wants_typing = False
+        self._wants_typing = self._connected = False
 
     def compose(self) -> ComposeResult:
         yield self.terminal
@@ -67,11 +69,15 @@ class ConsolePane(Vertical):
         yield self._line
 
     def on_mount(self) -> None:
-        self.connect()
+        self.set_timer(_LOOKED_AT_S, self._looked_at)
+
+    def _looked_at(self) -> None:
+        if self.display and not self._connected:
+            self.connect()
 
     def connect(self) -> None:
         """Follow the console, also again after it has ended."""
-        self.status.ended = False
+        self.status.ended, self._connected = False, True
         self.run_worker(self._follow(), group="console", exclusive=True)
 
     # -- the connection --------------------------------------------------------------------------------------------
@@ -149,7 +155,7 @@ class ConsolePane(Vertical):
     def start_typing(self) -> None:
         """Send keys to the guest from now on, as soon as that is possible."""
         self._wants_typing = True
-        if self.status.ended:
+        if self.status.ended or not self._connected:
             self.connect()
         if (why := self.status.why_not_type()) is not None:
             if self.status.other:
@@ -201,6 +207,9 @@ class ConsolePane(Vertical):
     def _detached(self, event: TerminalView.Detached) -> None:
         event.stop()
         self.stop_typing()
+
+    def on_show(self) -> None:
+        self.set_timer(_LOOKED_AT_S, self._looked_at)
 
     def on_key(self, event: events.Key) -> None:
         """The detach key once more: it is meant for the guest."""

@@ -53,7 +53,7 @@ DISKS = _tab("disks", "disks", "Show the disks and their actions.")
 NETWORKS = _tab("networks", "networks", "Show the network interfaces.")
 EVENTS = _tab("events", "events", "Show the operations on the VM and its events.")
 SERIAL = _tab(TAB, "console", "Show the serial console.")
-TABS = (OVERVIEW, METRICS, DISKS, NETWORKS, SERIAL, EVENTS)
+TABS = (OVERVIEW, METRICS, DISKS, NETWORKS, EVENTS, SERIAL)
 NEXT_TAB = Action[VM](
     "next-tab", "tab", "next tab", "Show the next tab; shift+tab shows the previous one.", needs_one=False,
     group="Page", run=lambda screen, _: screen.action_turn(1),
@@ -79,7 +79,7 @@ class VMPageScreen(ConsoleTab):
     """The actions on the VM work on every tab; a tab adds those on the row under its cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        CONSOLE, *VERBS, *OWNERSHIP, *CONSOLE_ACTIONS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
+        CONSOLE, *VERBS, *OWNERSHIP, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, *CONSOLE_ACTIONS, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
     )  # fmt: skip
     ONE_AT_A_TIME = volume_actions.ONE_AT_A_TIME
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -43,7 +43,7 @@ async def reach(pilot: Any, app: Console, name: str = "web-01", tab: str = "") -
 async def test_tab_and_shift_tab_go_round_and_each_tab_shows_its_part(serial: SerialEnd) -> None:
     app = console(page_wire(), page_world())
     shows = {"overview": "192.168.122.21", "charts": "CPU  35%", "disks": "debian-13.iso", "networks": "fe80::1",
-             "serial": "tiny#", "events": "restart failed"}  # fmt: skip
+             "events": "restart failed", "serial": "tiny#"}  # fmt: skip
     serial.hello()
     serial.output(b"tiny# ")
     async with app.run_test(size=SIZE) as pilot:
@@ -52,7 +52,7 @@ async def test_tab_and_shift_tab_go_round_and_each_tab_shows_its_part(serial: Se
             await until(pilot, lambda tab=tab: screen.tab == tab.name and shows[tab.name] in text(app), tab.name)  # type: ignore[misc]
             await pilot.press("tab")
         await pilot.press("shift+tab", "shift+tab")
-        await until(pilot, lambda: screen.tab == "events")
+        await until(pilot, lambda: screen.tab == "serial")
         await pilot.press("escape")
         await until(pilot, lambda: loaded(app))
 

@@ -1,0 +1,110 @@
+"""By key presses on a real guest: from an uploaded image to its shell and back, with a colleague who takes over."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from tests.support.console_keys import confirm, make_administrator, sign_in_again
+from tests.support.consoles import SHELL
+from tests.support.fair_clock import fair_now
+from tests.support.initrd import copy_kernel, write_initrd
+from tests.support.terminal import Terminal
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
+Console = Callable[..., Terminal]
+DETACH = "\x1d"
+
+
+def upload_image(terminal: Terminal, data_dir: Path, tmp_path: Path) -> None:
+    """Upload the disk; a kernel that boots by itself lies in the server's directory of images."""
+    images = data_dir / "images"
+    images.mkdir(exist_ok=True)
+    copy_kernel(images).rename(images / "a-shell.kernel")
+    write_initrd(images, SHELL).rename(images / "a-shell.initrd")
+    (images / "a-shell.cmdline").write_text("console=ttyS0 quiet")
+    file = tmp_path / "a-shell.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(file), "16M"], check=True)
+    terminal.press("4")
+    terminal.see("no volumes yet|NAME")
+    terminal.press("i")
+    terminal.see("Upload an image")
+    terminal.type(str(file))
+    terminal.press("ctrl+s")
+    terminal.see("a-shell: 16 MiB, ready for new VMs", 30)
+
+
+def wait_for_shell(terminal: Terminal) -> None:
+    """Wait for the prompt. It may have been printed before the console was open: enter makes the shell print another."""
+    end = fair_now() + 240
+    while "tiny#" not in terminal.text():
+        assert fair_now() < end, terminal.text()
+        terminal.press("enter")
+        terminal.read(1.0)
+
+
+def test_from_an_uploaded_image_to_a_shell_and_back(
+    console: Console, qemu: libvirt.virConnect, data_dir: Path, tmp_path: Path
+) -> None:
+    terminal = console("--hypervisor", "qemu:///system", columns=120, rows=36)
+    make_administrator(terminal)
+    upload_image(terminal, data_dir, tmp_path)
+    terminal.press("1", "c")
+    terminal.see("Create a VM from an image")
+    terminal.see("a-shell  16 MiB")
+    terminal.type("tiny")
+    terminal.press("ctrl+s")
+    terminal.see("tiny .*● running", 60)
+
+    terminal.press(".")
+    terminal.see("TYPING", 60)
+    terminal.see("leaves the guest")
+    wait_for_shell(terminal)
+    terminal.type("echo IT-IS-$((40+2)) $(uname -s)")
+    terminal.press("enter")
+    terminal.see("IT-IS-42 Linux", 30)
+    terminal.type("q1:?")  # none of these keys is the console's own
+    terminal.see(r"tiny# q1:\?")
+    terminal.press("ctrl+c")
+
+    terminal.send(DETACH)
+    terminal.see("types into the guest")
+    terminal.react()
+    terminal.press("esc")
+    terminal.see("NAME")
+    terminal.press(".")
+    terminal.see("IT-IS-42 Linux", 30)
+    terminal.see("TYPING")
+
+    second = console("--hypervisor", "qemu:///system", columns=100, rows=30)
+    sign_in_again(second)
+    second.see("tiny .*● running", 30)
+    second.press(".")
+    second.see("ann is typing: press W to take over", 30)
+    second.see("IT-IS-42 Linux")
+    second.react()
+    second.press("W")
+    confirm(second, "Take over from ann")
+    second.see("TYPING", 30)
+    terminal.see("ann has taken over the console", 30)
+    second.type("echo TAKEN-$((6*7))")
+    second.press("enter")
+    second.see("TAKEN-42", 30)
+    terminal.see("TAKEN-42", 30)
+    second.send(DETACH)
+    second.see("types into the guest")
+    second.react()
+    second.press("q")
+    assert second.wait_end(10) == 0
+    terminal.react()
+    terminal.press(".")
+    terminal.see("TYPING", 30)
+    terminal.type("echo c > /proc/sysrq-trigger")
+    terminal.press("enter")
+    terminal.see("Kernel panic", 60)
+    terminal.send(DETACH)
+    terminal.see("crashed", 60)
