@@ -28,6 +28,8 @@ _MAX_TITLE = 256
 _MAX_PARAMETERS = 32
 _MAX_WRITE = 1 << 10
 """Characters that are handed on at once: none of them takes long, so the emulator's owner can stop in between."""
+_MAX_PENDING = 32
+"""Pieces, of at most _MAX_WRITE characters together but for a few."""
 
 _FAST = re.compile(
     r"(?:[\x08-\x0f\x20-\x7e\xa0-\U0010ffff]++"  # text, and the controls that only move the cursor
@@ -38,10 +40,11 @@ _FAST = re.compile(
 _STRING_END = {"]": re.compile(r"[\x07\x0a\x18\x1a\x1b]"), "": re.compile(r"[\x18\x1a\x1b]")}
 """An OSC ends at BEL too, and is given up at a line feed: a stray one would swallow a whole line at most."""
 _CSI = re.compile(r"([<=>?]?)([0-9;:]*)([ -/]*)([@-~])")
+_IGNORED = re.compile(r"[ -?]++")
 _STRINGS = frozenset("]PX^_")
 _MOVES = frozenset("\x08\t\n\x0b\x0c\r\x0e\x0f")
 _PASSED_ESCAPES = frozenset("78DEHM")
-_PASSED_CSI = frozenset("@ABCDEFGHIJKLMPSTXZ`adefgmrsu")
+_PASSED_CSI = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefgrsu")
 _LONG_CSI = frozenset("JSTLMIZ")
 """What takes as long as a hundred letters is handed on by itself."""
 _CHARSETS = frozenset("012AB")
@@ -91,11 +94,17 @@ class GuestStream:
             if self._state == "ground" and (match := _FAST.match(text, at, min(end, at + _MAX_WRITE))):
                 at = match.end()
                 yield from self._take_text(match[0])
+                if match.end() - match.start() > _MAX_WRITE // 4:
+                    yield from self._flush()
             elif self._state == "string" and (skipped := self._skip_string(text, at)) > at:
                 at = skipped
+            elif self._state == "ignored" and (match := _IGNORED.match(text, at)):
+                at = match.end()
             else:
                 yield from self._step(text[at])
                 at += 1
+            if len(self._pending) > _MAX_PENDING:
+                yield from self._flush()
         yield from self._flush()
 
     # -- text ------------------------------------------------------------------------------------------------------
@@ -104,7 +113,8 @@ class GuestStream:
         if self._pending:
             text = "".join(self._pending)
             self._pending.clear()
-            yield GuestStep("write", text)
+            if text:
+                yield GuestStep("write", text)
 
     def _take_text(self, text: str) -> Iterator[GuestStep]:
         odd = () if text.isascii() else {c for c in set(text) if not c.isascii() and _treatment(c) is not None}
@@ -122,8 +132,6 @@ class GuestStream:
                     else:
                         self._pending.append(instead or "")
             self._pending.append(text[start:])
-        if sum(map(len, self._pending)) >= _MAX_WRITE:
-            yield from self._flush()
 
     # -- sequences -------------------------------------------------------------------------------------------------
 

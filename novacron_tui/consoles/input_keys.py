@@ -24,6 +24,8 @@ _KEYPAD = {
     "subtract": ("-", "m"),
 }
 """What a keypad key is as text, and the letter of its sequence. Terminals tell only these from the main keys."""
+_RENAMED = {"slash": "/", "backslash": "\\", "at": "@", "minus": "-", "plus": "+", "underscore": "_"}
+"""Characters that Textual names otherwise than Unicode."""
 _CONTROL_NAMES = {
     "@": "\x00",
     "at": "\x00", "space": "\x00", "left_square_bracket": ESCAPE, "backslash": "\x1c", "right_square_bracket": "\x1d",
@@ -68,7 +70,7 @@ def key_bytes(
 
 def _text(name: str, modifiers: int) -> str:
     """The character of a key that came without one: terminals that report every key do so for Alt."""
-    character = name if len(name) == 1 else key_to_character(name) or ""
+    character = name if len(name) == 1 else _RENAMED.get(name) or key_to_character(name) or ""
     if not character.isprintable():
         return ""
     return character.upper() if modifiers & _MODIFIERS["shift"] else character

@@ -32,7 +32,8 @@ class OutputQueue:
             over -= len(self._pieces.popleft())
         first = self._pieces.popleft()
         line_end = first.find(b"\n", over, over + _LINE_SEARCH)
-        self._pieces.appendleft(first[line_end + 1 if line_end >= 0 else over :])
+        if rest := first[line_end + 1 if line_end >= 0 else over :]:
+            self._pieces.appendleft(rest)
         size = sum(map(len, self._pieces))
         self.skipped += self._size - size
         self._size = size

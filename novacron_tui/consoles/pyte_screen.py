@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pyte
@@ -82,6 +83,7 @@ class PyteScreen:
         self._other = _Screen(columns, rows, lambda count: None)
         self._screen = self._main
         self._stream = _Stream(self._screen)
+        self._stream.use_utf8 = False  # else it ignores character sets
         self._last = ""
 
     def _keep(self, count: int) -> None:
@@ -131,21 +133,20 @@ class PyteScreen:
         self._stream.attach(self._screen)
 
     def resize(self, columns: int, rows: int) -> None:
-        """pyte takes rows away at the top, whatever is below the cursor."""
+        """Not by pyte's own: it takes rows away at the top, whatever is below the cursor, and cuts the others."""
         for screen in (self._main, self._other):
-            row = screen.cursor.y
-            above = max(0, row - rows + 1)
-            if screen is self._main:
-                self._keep(above)
+            column, row = screen.cursor.x, screen.cursor.y
             screen.set_margins()
-            screen.cursor.y = 0
-            screen.delete_lines(above)
-            lines = {at: screen.buffer[at] for at in range(min(rows, screen.lines))}
-            screen.resize(rows, columns)
-            screen.buffer.clear()
-            screen.buffer.update(lines)
-            screen.cursor.y = min(row - above, rows - 1)
-            screen.cursor.x = min(screen.cursor.x, columns - 1)
+            if (above := row - rows + 1) > 0:
+                if screen is self._main:
+                    self._keep(above)
+                screen.cursor.y = 0
+                screen.delete_lines(above)
+                row -= above
+            for at in [at for at in screen.buffer if at >= rows]:
+                del screen.buffer[at]
+            screen.lines, screen.columns = rows, columns
+            screen.cursor.x, screen.cursor.y = min(column, columns - 1), row
             screen.dirty.update(range(rows))
 
     @property
@@ -193,7 +194,13 @@ _Look = tuple[str, str, bool, bool, bool, bool, bool]
 
 
 def _look(char: Any) -> _Look:
-    return (char.fg, char.bg, char.bold, char.italics, char.underscore, char.reverse, char.strikethrough)
+    return _same(char.fg, char.bg, char.bold, char.italics, char.underscore, char.reverse, char.strikethrough)
+
+
+@lru_cache(maxsize=4096)
+def _same(*look: Any) -> _Look:
+    """The same object for the same look, by which row_of joins cells."""
+    return look
 
 
 def _cell_style(look: _Look) -> CellStyle:

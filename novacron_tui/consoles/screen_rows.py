@@ -42,10 +42,16 @@ _style_of = itemgetter(0)
 
 
 def row_of(cells: Sequence[tuple[Any, str]], style_of: Callable[[Any], CellStyle]) -> ScreenRow:
-    """The row of an emulator's cells, which are (its own style, text); the right half of a wide character is ""."""
+    """The row of an emulator's cells, which are (its own style, text); the right half of a wide character is "".
+    Neighbours are joined whose style is the same object."""
     runs: list[tuple[str, CellStyle]] = []
-    for own, group in groupby(cells, _style_of):
-        text, style = _harmless([text for _, text in group]), style_of(own)
+    at = 0
+    for _, same in groupby(
+        map(id, map(_style_of, cells))
+    ):  # comparing the emulator's styles takes longer than all the rest
+        group = cells[at : at + len(list(same))]
+        at += len(group)
+        text, style = _harmless([text for _, text in group]), style_of(group[0][0])
         if runs and runs[-1][1] == style:
             runs[-1] = (runs[-1][0] + text, style)
         else:

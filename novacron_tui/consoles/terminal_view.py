@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from rich.segment import Segment
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region
@@ -25,29 +24,21 @@ from novacron_core.values.sizes import size_text
 from novacron_tui.consoles.emulator import SCROLLBACK_LINES, TerminalEmulator, TerminalModes
 from novacron_tui.consoles.input_keys import key_bytes
 from novacron_tui.consoles.output_queue import OutputQueue
-from novacron_tui.consoles.overlays import overlaid
 from novacron_tui.consoles.pasted_text import has_more_lines, pieces_of
-from novacron_tui.consoles.screen_rows import CONCEAL, PLAIN_STYLE, REVERSE, CursorPosition, ScreenRow
+from novacron_tui.consoles.screen_rows import CursorPosition
 from novacron_tui.consoles.scrollback_view import CellAt, ScrollbackView
 from novacron_tui.consoles.terminal_colors import TerminalColors
+from novacron_tui.consoles.terminal_lines import PaintedLine, painted_strip
 from novacron_tui.terminal.glyphs import FINE, Glyphs
 from novacron_tui.widgets.cursor_keys import cursor_bindings
 
 FRAME_S = 1 / 30
+SKIPPED_S = 3.0
+"""How long the last line says that output was skipped: the line in the output itself has left the screen by then."""
 FEED_S = 0.008
 """Of each frame, for the guest's output."""
 DETACH_KEYS = ("ctrl+right_square_bracket", "f12")
 _PIECE_BYTES = 1 << 14
-
-
-class _PaintedLine(NamedTuple):
-    """All that a painted line shows; equal ones need no repaint."""
-
-    row: ScreenRow
-    inverted: bool
-    spans: tuple[tuple[int, int, str], ...]
-    """Columns (end exclusive) that look otherwise, and the component class of how."""
-    note: str
 
 
 class TerminalView(Widget, can_focus=True):
@@ -61,7 +52,7 @@ class TerminalView(Widget, can_focus=True):
     DEFAULT_CSS = """
     TerminalView { background: $background; color: $foreground; height: 1fr; width: 1fr; }
     TerminalView > .terminal--cursor { text-style: reverse; }
-    TerminalView > .terminal--cursor-away { background: $panel; text-style: underline; }
+    TerminalView > .terminal--cursor-away { background: $rule; text-style: underline; }
     TerminalView > .terminal--copy-cursor { background: $accent; color: $on-accent; }
     TerminalView > .terminal--selection { background: $cursor-ground; text-style: $cursor-style; }
     TerminalView > .terminal--match { background: $panel; color: $tone-warn; text-style: underline; }
@@ -126,9 +117,11 @@ class TerminalView(Widget, can_focus=True):
         self._is_finished = True
         self._frame: Timer | None = None
         self._frame_at = 0.0
+        self._skipped_note = ""
+        self._skipped_timer: Timer | None = None
         self._outgoing: deque[bytes] = deque()
         self._pressed_detach = self.detach_keys[0] if self.detach_keys else ""
-        self._painted: dict[int, _PaintedLine] = {}
+        self._painted: dict[int, PaintedLine] = {}
         self._colors: TerminalColors | None = None
         self._drag_from: CellAt | None = None
 
@@ -174,8 +167,7 @@ class TerminalView(Widget, can_focus=True):
             if not self._is_finished:
                 self._is_finished = self.emulator.feed(b"", left)
             elif self._queue.skipped:
-                self.emulator.note(f"{self._glyphs.cut} {size_text(self._queue.skipped)} skipped {self._glyphs.cut}")
-                self._queue.skipped = 0
+                self._say_skipped()
             elif piece := self._queue.take(_PIECE_BYTES):
                 self._is_finished = self.emulator.feed(piece, left)
             else:
@@ -185,6 +177,18 @@ class TerminalView(Widget, can_focus=True):
         self.repaint(self.emulator.changed_rows())
         if self._queue or self._queue.skipped or not self._is_finished:
             self._plan_frame()
+
+    def _say_skipped(self) -> None:
+        self._skipped_note = f"{self._glyphs.cut} {size_text(self._queue.skipped)} skipped {self._glyphs.cut}"
+        self._queue.skipped = 0
+        self.emulator.note(self._skipped_note)
+        if self._skipped_timer is not None:
+            self._skipped_timer.stop()
+        self._skipped_timer = self.set_timer(SKIPPED_S, self._forget_skipped)
+
+    def _forget_skipped(self) -> None:
+        self._skipped_note, self._skipped_timer = "", None
+        self.repaint()
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
@@ -403,10 +407,8 @@ class TerminalView(Widget, can_focus=True):
         self._colors = None
         self._painted.clear()
 
-    def on_focus(self) -> None:
-        self.repaint()
-
-    def on_blur(self) -> None:
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        super().watch_has_focus(_has_focus)
         self.repaint()
 
     def watch_typing(self) -> None:
@@ -426,27 +428,15 @@ class TerminalView(Widget, can_focus=True):
     def _special_rows(self) -> set[int]:
         """Rows that change without their text: of the cursor, now and before, and of the note."""
         spans = {y for y, line in self._painted.items() if line.spans or line.note}
-        return spans | {self.emulator.cursor.row, self.size.height - 1} if self.view.follows else set(self._painted)
+        every = set(self._painted) if not self.view.follows else set()
+        return spans | every | {self.emulator.cursor.row, self.size.height - 1}
 
     def render_line(self, y: int) -> Strip:
         line = self._painted[y] = self._line(y)
-        width, colors = self.size.width, self._theme_colors()
-        segments = []
-        for text, style in line.row:
-            if line.inverted:
-                style = style._replace(flags=style.flags ^ REVERSE)
-            shown = " " * Segment(text).cell_length if style.flags & CONCEAL else text
-            segments.append(Segment(shown, colors.style(style)))
-        blank = colors.style(PLAIN_STYLE._replace(flags=REVERSE) if line.inverted else PLAIN_STYLE)
-        strip = Strip(segments).adjust_cell_length(width, blank)
-        for start, end, part in line.spans:
-            strip = overlaid(strip, start, min(end, width), self.get_component_rich_style(part, partial=True))
-        if line.note and len(line.note) + 2 <= width:
-            note = Segment(f" {line.note} ", self.get_component_rich_style("terminal--note"))
-            strip = Strip([*strip.crop(0, width - note.cell_length), note])
-        return strip
+        part_style = self.get_component_rich_style
+        return painted_strip(line, self.size.width, self._theme_colors(), lambda part: part_style(part, partial=True))
 
-    def _line(self, y: int) -> _PaintedLine:
+    def _line(self, y: int) -> PaintedLine:
         number = self.view.top + y
         row = self.emulator.line(number)
         spans = [(start, end, "terminal--match") for _, start, end in self.view.matches_of(row, number)]
@@ -457,7 +447,7 @@ class TerminalView(Widget, can_focus=True):
         if (cursor := self._cursor_at(number)) is not None:
             spans.append((cursor[0], cursor[0] + 1, cursor[1]))
         note = self._note() if y == self.size.height - 1 else ""
-        return _PaintedLine(row, self.modes.reverse_screen, tuple(spans), note)
+        return PaintedLine(row, self.modes.reverse_screen, tuple(spans), note)
 
     def _cursor_at(self, line: int) -> tuple[int, str] | None:
         """The column of a cursor in this line, and how it looks."""
@@ -470,9 +460,9 @@ class TerminalView(Widget, can_focus=True):
         return cursor.column, "terminal--cursor" if self.takes_every_key else "terminal--cursor-away"
 
     def _note(self) -> str:
-        """What the last line says while the end is not shown."""
+        """What the last line says while the end is not shown, and after a flood."""
         if self.view.follows:
-            return ""
+            return self._skipped_note
         new = f", {self.view.new_below:,} new" if self.view.new_below else ""
         return f"{self._glyphs.down} {self.view.below:,} lines below{new}"
 

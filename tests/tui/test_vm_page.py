@@ -182,7 +182,7 @@ async def test_charts_read_the_history_of_the_vm_while_they_are_shown() -> None:
         await until(pilot, lambda: len(asked()) == 2 and "-30m" in text(app))
         await pilot.press("tab")
         await until(pilot, lambda: screen.tab == "disks")
-        await pilot.press("tab", "tab", "tab", "tab")
+        await pilot.press(*["tab"] * (len(TABS) - 1))
         await until(pilot, lambda: screen.tab == "charts" and len(asked()) == 3, "shown again it is read at once")
 
 
