@@ -115,7 +115,7 @@ def test_the_first_paint_waits_for_no_network_library() -> None:
     modules = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
-    assert not modules & {"httpx", "websockets", "plotext", "keyring"}
+    assert not modules & {"httpx", "websockets", "plotext", "keyring", "bittty", "pyte"}
 
 
 @pytest.mark.parametrize("package", ["novacron_core", "novacron_tui", "server/novacron_server"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -79,12 +78,17 @@ class TerminalApp(App[None]):
         return b"".join(self.sent)
 
 
+class ViewingApp(TerminalApp, inherit_bindings=False):
+    """Without bindings: the keys of view mode reach the terminal."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+
 def rows_of(view: TerminalView) -> list[str]:
     """What the terminal paints, row by row."""
     return [view.render_line(y).text for y in range(view.size.height)]
 
 
-Feed = Callable[[TerminalView], None]
 SHELL = (
     b"\x1b[1;32mroot@tiny\x1b[0m:\x1b[1;34m~\x1b[0m# ls --color /\r\n"
     b"\x1b[0m\x1b[01;36mbin\x1b[0m   \x1b[01;34mdev\x1b[0m  \x1b[01;34metc\x1b[0m   \x1b[01;36mlib\x1b[0m  "
