@@ -162,6 +162,8 @@ class ConsolePane(Vertical):
                 self._wants_typing = False
                 self.post_message(self.Said(why, "warn"))
             return
+        if self.status.writer is None and self._client is not None:
+            self._client.take()  # so that others see who types before the first key
         self._wants_typing = False
         self.terminal.typing = True
         self.terminal.focus()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +13,14 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from novacron_core.client import Client
+from novacron_core.local_server import read_running_server
+from tests.support.accounts import PASSWORD
 from tests.support.console_keys import confirm, make_administrator, sign_in_again
 from tests.support.consoles import SHELL
 from tests.support.fair_clock import fair_now
 from tests.support.initrd import copy_kernel, write_initrd
+from tests.support.processes import NOVACRON
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
@@ -100,11 +108,54 @@ def test_from_an_uploaded_image_to_a_shell_and_back(
     second.react()
     second.press("q")
     assert second.wait_end(10) == 0
+    raw_in_another_terminal(data_dir, tmp_path, terminal)
+
     terminal.react()
     terminal.press(".")
     terminal.see("TYPING", 30)
     terminal.type("echo c > /proc/sysrq-trigger")
     terminal.press("enter")
     terminal.see("Kernel panic", 60)
+    os.kill(int(Path("/run/libvirt/qemu/tiny.pid").read_text()), signal.SIGSEGV)
+    terminal.see("the VM is crashed|shows the console when the VM runs", 60)
     terminal.send(DETACH)
-    terminal.see("crashed", 60)
+    terminal.react()
+
+
+def raw_in_another_terminal(data_dir: Path, tmp_path: Path, console: Terminal) -> None:
+    """`novacron console`: in a terminal with a takeover and a log, and with piped input."""
+    running = read_running_server(data_dir)
+    assert running is not None
+
+    async def token() -> str:
+        async with Client(running.url) as client:
+            return (await client.sign_in("ann", PASSWORD)).token
+
+    environment = {"NOVACRON_SERVER": running.url, "NOVACRON_TOKEN": asyncio.run(token())}
+    log = tmp_path / "tiny.log"
+    command = [NOVACRON, "console", "tiny", "--take-over", "--send-size", "--log", str(log)]
+    console.react()
+    console.press(".")
+    console.see("TYPING", 30)
+    with Terminal(command, columns=90, rows=28, environment=environment) as raw:
+        raw.see("console of tiny: ctrl.] leaves it", 30)
+        raw.see("you type now instead of ann", 30)
+        console.see("ann has taken over the console", 30)
+        raw.type("stty size; echo RAW-$((6*7))")
+        raw.press("enter")
+        raw.see("RAW-42", 30)
+        raw.press("ctrl+c")
+        raw.send(DETACH)
+        raw.see("left the console", 30)
+        assert raw.wait_end(10) == 0
+    assert b"RAW-42" in log.read_bytes()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    done = subprocess.run(
+        [NOVACRON, "console", "tiny"], input=b"echo PIPED-$((20+3))\n", capture_output=True, timeout=120, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    assert (done.returncode, b"PIPED-23" in done.stdout) == (0, True), done
+    missing = subprocess.run(
+        [NOVACRON, "console", "nobody"], capture_output=True, timeout=60, check=False, env={**os.environ, **environment}
+    )
+    assert (missing.returncode, b"nobody" in missing.stderr) == (1, True), missing

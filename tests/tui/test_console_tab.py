@@ -209,8 +209,10 @@ async def test_lost_connection_is_shown_and_nothing_is_typed_into_it(serial: Ser
         await pilot.press("x")
         await until(pilot, lambda: "not connected" in line_text(app, "status"))
         assert serial.typed == b""
-        serial.hello(writer=ME)
+        serial.hello()
         await until(pilot, lambda: "TYPING" in line_text(app, "console-line"))
+        assert serial.asked == [("take", "")]
+        serial.say(api.ConsoleWriter(writer=ME))
         await pilot.press("y")
         await until(pilot, lambda: serial.typed == b"y")
         serial.say(errors.NotFound("the VM was deleted, or belongs to somebody else now"))
