@@ -11,6 +11,7 @@ import math
 import os
 import re
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -159,13 +160,12 @@ class Connector:
         return found
 
     async def _open(self, wanted: _Wanted, autocommit: bool, more: dict[str, Any]) -> Session:
-        connect = psycopg.AsyncConnection.connect
         try:
-            conn = await connect(**self._arguments(wanted) | more, autocommit=True)
+            conn = await _connect(**self._arguments(wanted) | more)
         except psycopg.OperationalError as exc:
             if not self._may_do_without_options(exc):
                 raise
-            conn = await connect(**self._arguments(wanted) | more, autocommit=True)
+            conn = await _connect(**self._arguments(wanted) | more)
         try:
             refusals.check_encoding(conn)
             query, values = _configuration(wanted)
@@ -216,6 +216,16 @@ class Connector:
         """Pass over an option that had its effect when the connection started. Raises ConnectionFailure otherwise."""
         if self._options_refused or exc.sqlstate not in _FIXED_AT_START:
             raise refusals.option_refused(name) from exc
+
+
+async def _connect(**arguments: Any) -> Session:
+    try:
+        return await psycopg.AsyncConnection.connect(**arguments, autocommit=True)
+    except asyncio.CancelledError as exc:
+        # The frames hold the half-open connection until the garbage is collected, and PostgreSQL would wait for its
+        # sign-in for a minute (authentication_timeout): with a process less, and with no database dropped meanwhile.
+        traceback.clear_frames(exc.__traceback__)
+        raise
 
 
 def _configuration(wanted: _Wanted) -> tuple[sql.Composed, list[str]]:

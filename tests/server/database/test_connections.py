@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.database.migrate import head, migrate
 from novacron_server.database.preflight import Place, find_place
 from novacron_server.database.transactions import Database
-from tests.support.postgres_proxies import Proxy, TransactionPooler
+from tests.support.postgres_proxies import Proxy, TransactionPooler, read_startup
 
 BUDGET_S = 10.0
 ROLE = "joe"
@@ -154,6 +155,33 @@ async def test_connecting_may_take_the_whole_budget(site: Site, folder: Path) ->
         await database.close()
         await database.ping()  # on a new connection, which takes longer than a ping usually may
         await database.close()
+
+
+async def test_cancelled_attempt_leaves_no_connection(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    greeted, left = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_startup(reader)
+        greeted.set()
+        await reader.read()
+        left.set()
+        writer.close()
+
+    silent = await asyncio.start_unix_server(serve, folder / ".s.PGSQL.5432")
+    database = Database(f"postgresql://joe@/x?host={folder}", budget_s=BUDGET_S)
+    gc.disable()
+    try:
+        opening = asyncio.create_task(database.ping())
+        async with asyncio.timeout(5):
+            await greeted.wait()
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await left.wait()
+    finally:
+        gc.enable()
+        await database.close()
+        silent.close()
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
