@@ -84,6 +84,7 @@ async def running(
     """Serve on a free port until the end of the block."""
     async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
         listening = socket.create_server(("127.0.0.1", 0))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as uvloop does: 45 ms less a response
         server = create_http_server(settings, create_app(parts))
         task = asyncio.create_task(server.serve(sockets=[listening]))
 

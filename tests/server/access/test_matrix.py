@@ -162,6 +162,7 @@ async def _objects(server: LiveServer, clients: Mapping[str, Client]) -> Objects
     ids["pool"] = {"*": next(iter(state.storage.pools())).id}
     ids["image"] = {"*": "empty"}
     assert (await server.admin.call(operations.LIST, query=ListQuery())).total == len(TENANTS)
+    server.parts.heat.keeper.look()  # at the next minute, it would begin to know the heat of the new disks
     return Objects(ids)
 
 
