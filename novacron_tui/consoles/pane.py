@@ -120,6 +120,7 @@ class ConsolePane(Vertical):
         self.status.take(frame)
         if isinstance(frame, api.ConsoleHello):
             self._replayed_until = frame.end
+            self._wants_typing = self._wants_typing or self.terminal.typing  # it was lost while typing
         if isinstance(frame, api.ConsoleWriter) and frame.taken_by:
             if was_mine and not self.status.is_mine:
                 self.stop_typing()
@@ -159,7 +160,7 @@ class ConsolePane(Vertical):
             self.connect()
         if (why := self.status.why_not_type()) is not None:
             if self.status.other:
-                self._wants_typing = False
+                self.stop_typing()
                 self.post_message(self.Said(why, "warn"))
             return
         if self.status.writer is None and self._client is not None:
@@ -289,6 +290,8 @@ class ConsolePane(Vertical):
         left = self.status.pieces(self._glyphs, typing=typing)
         if typing:
             right = [Piece(f" {detach} ", "key", 0, LEAVE), Piece("or F12 leaves the guest ", "plain", 0, LEAVE)]
+        elif not self.status.trouble and (self.status.other or self.status.state is api.LineState.HELD):
+            right = [Piece("W ", "key", 1), Piece("takes over ", "plain", 1)]
         elif self.status.trouble or self.status.state is not api.LineState.OPEN:
             right = []
         elif self.terminal.copying:

@@ -224,12 +224,14 @@ class VMPageScreen(ConsoleTab):
         return self.console_refusal(action) if refused is None and action in CONSOLE_ACTIONS else refused
 
     def _offered(self) -> list[Action[Any]]:
-        if (only := self.console_keys()) is not None:
-            return only
+        only = self.console_keys()
+        return super()._offered() if only is None else only
+
+    def present(self) -> Sequence[Action[Any]]:
         own = ONLY_ON.get(self.tab, ())
         elsewhere = {action for actions in ONLY_ON.values() for action in actions if action not in own}
-        offered = [action for action in super()._offered() if action not in elsewhere]
-        return sorted(offered, key=lambda action: action not in own)  # those of the tab first: they may not all fit
+        present = [action for action in self.ACTIONS if action not in elsewhere]
+        return sorted(present, key=lambda action: action not in own)  # those of the tab first: they may not all fit
 
     def open_row(self) -> None:
         row = self.row
