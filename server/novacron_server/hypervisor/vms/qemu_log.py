@@ -10,23 +10,17 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import stat
-import struct
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from novacron_core.errors import NovaCronError
 from novacron_server.file_calls import FILE_CALLS
 from novacron_server.hypervisor.connection.uris import is_local
+from novacron_server.hypervisor.vms.local_daemon import SYSTEM_LOGS, LocalDaemon, NoDaemon
 
 MAX_LINES = 20
 _MAX_BYTES = 64 << 10
 _MAX_LINE = 500
-_SYSTEM_FOLDER = "/var/log/libvirt/qemu"
-_SYSTEM_SOCKETS = ("/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock")
-_CONNECT_S = 0.5
 _STARTS = re.compile(r"\d{4}-\d\d-\d\d \S+: starting up")
 
 
@@ -39,7 +33,7 @@ async def read_qemu_log(uri: str, name: str) -> tuple[list[str], str]:
     if not is_local(uri):
         return [], "QEMU's log is on the host: the server can only read those of its own machine"
     try:
-        lines = await FILE_CALLS.call(_SYSTEM_FOLDER, lambda: _read(uri, name))
+        lines = await FILE_CALLS.call(SYSTEM_LOGS, lambda: _read(uri, name))
     except NoLog as e:
         return [], str(e)
     except NovaCronError as e:
@@ -93,32 +87,8 @@ def _end_of_argument(lines: Sequence[str], at: int) -> int:
 
 
 def _folder(uri: str) -> str:
-    """The directory of the logs as the daemon of this URI names it. Raises NoLog."""
-    parts = urlsplit(uri)
-    if parts.path == "/session":
-        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        return f"{cache}/libvirt/qemu/log"
-    own_socket = parse_qs(parts.query).get("socket", [""])[0]
-    daemon = _daemon([own_socket] if own_socket else _SYSTEM_SOCKETS)
+    """The directory of the logs as this process sees it. Raises NoLog."""
     try:
-        elsewhere = daemon > 0 and Path(f"/proc/{daemon}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
-    except OSError:  # another account's process
-        elsewhere = bool(own_socket)
-    if own_socket and not daemon:
-        raise NoLog("QEMU's log cannot be read: libvirt does not respond")
-    # A daemon in a mount namespace of its own has its log where it sees that directory.
-    return f"/proc/{daemon}/root{_SYSTEM_FOLDER}" if elsewhere else _SYSTEM_FOLDER
-
-
-def _daemon(sockets: Sequence[str]) -> int:
-    """The process that listens on the first of these sockets that responds, 0 for none (unix(7), SO_PEERCRED)."""
-    for path in sockets:
-        try:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(_CONNECT_S)
-                probe.connect(path)
-                credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        except OSError:
-            continue
-        return int(struct.unpack("3i", credentials)[0])
-    return 0
+        return LocalDaemon(uri).seen_logs
+    except NoDaemon:
+        raise NoLog("QEMU's log cannot be read: libvirt does not respond") from None
