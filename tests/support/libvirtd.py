@@ -27,10 +27,13 @@ same."""
 
 
 class PrivateLibvirtd:
-    """A libvirtd in its own namespaces. It ends with the test, and its guests must end before it."""
+    """A libvirtd in its own namespaces, and its virtlogd. Both end with the test, and its guests must end before them."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, virtlogd: bool = True) -> None:
+        """`virtlogd=False`: QEMU writes its logs itself."""
         self.folder, self.name = folder, name
+        self._uses_virtlogd = virtlogd
+        self._virtlogd: subprocess.Popen[bytes] | None = None
         self.uri = f"qemu+unix:///system?socket={folder}/run/libvirt-sock"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -39,23 +42,33 @@ class PrivateLibvirtd:
         known.mkdir(parents=True, exist_ok=True)
         for path in _CAPABILITIES_CACHE.glob("*.xml"):
             shutil.copy2(path, known)
+        if self._uses_virtlogd and self._virtlogd is None:
+            self._virtlogd = self._spawn("virtlogd")
+        self._process = self._spawn("logd" if self._uses_virtlogd else "file")
+        if self._virtlogd is not None:
+            self._wait_for(self._virtlogd, "virtlogd-sock")
+        self._wait_for(self._process, "libvirt-sock")
+        libvirt.open(self.uri).close()  # it has probed its CPU by then
+        for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), os.sched_getaffinity(0))
+
+    def _spawn(self, handler: str) -> subprocess.Popen[bytes]:
         with (self.folder / "out").open("ab") as out:
-            self._process = subprocess.Popen(
-                ["bash", str(_SCRIPT), str(self.folder), self.name],
+            return subprocess.Popen(
+                ["bash", str(_SCRIPT), str(self.folder), self.name, handler],
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,
                 preexec_fn=_set_up_child,
             )
+
+    def _wait_for(self, process: subprocess.Popen[bytes], socket_name: str) -> None:
         end = fair_now() + 20
-        while not _responds(self.folder / "run/libvirt-sock"):
-            if self._process.poll() is not None or fair_now() > end:
+        while not _responds(self.folder / "run" / socket_name):
+            if process.poll() is not None or fair_now() > end:
                 pytest.fail(f"libvirtd did not start: {(self.folder / 'out').read_text()[-1000:]}")
             time.sleep(0.02)
-        libvirt.open(self.uri).close()  # it has probed its CPU by then
-        for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(int(thread.name), os.sched_getaffinity(0))
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -79,6 +92,10 @@ class PrivateLibvirtd:
         for pidfile in self.folder.glob("run/qemu/*.pid"):  # guests of a failed test
             with suppress(ProcessLookupError, ValueError):
                 os.kill(int(pidfile.read_text()), signal.SIGKILL)
+        if self._virtlogd is not None:
+            self._virtlogd.kill()
+            self._virtlogd.wait(20)
+            self._virtlogd = None
 
     def _save_capabilities(self) -> None:
         _CAPABILITIES_CACHE.mkdir(parents=True, exist_ok=True)

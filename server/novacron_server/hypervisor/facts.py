@@ -50,6 +50,14 @@ class NICFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     model: str = ""
 
 
+class SerialFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The first serial port of a domain. `type` is libvirt's: `pty`, `tcp` …; `log` is the path of its log on the host,
+    empty if it has none."""
+
+    type: str
+    log: str = ""
+
+
 class DomainFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The current state of a domain in libvirt.
 
@@ -82,6 +90,9 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How often the guest's balloon driver reports memory statistics, in seconds; 0: never, None: no balloon device."""
     later_disks: tuple[DiskFacts, ...] = ()
     """Disks in the definition that the running guest does not have yet: they are added at its next start."""
+    serial: SerialFacts | None = None
+    later_serial: SerialFacts | None = None
+    """The first serial port from the next start on; while it is off, the same."""
     xml_digest: str = ""
 
     def after_death(self) -> DomainFacts:

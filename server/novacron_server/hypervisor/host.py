@@ -15,13 +15,14 @@ import msgspec
 from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import HostUnavailable, InvalidArgument, NovaCronError, Unsupported
 from novacron_server.hypervisor.connection.calls import Calls
-from novacron_server.hypervisor.connection.events import Kind
+from novacron_server.hypervisor.connection.events import Kind, Run
 from novacron_server.hypervisor.connection.kvm import why_slow
 from novacron_server.hypervisor.connection.session import HostSession, Override, read_host, start_default_network
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, Timing
 from novacron_server.hypervisor.connection.uris import check_uri, is_local, is_simulated
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, OwnershipTag
 from novacron_server.hypervisor.host_consoles import HostConsoles
+from novacron_server.hypervisor.host_console_logs import HostConsoleLogs
 from novacron_server.hypervisor.host_disks import HostDisks
 from novacron_server.hypervisor.host_storage import HostStorage
 from novacron_server.hypervisor.networks.leases import Addresses, read_addresses
@@ -35,6 +36,7 @@ from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.hypervisor.vms.qemu_log import read_qemu_log
 from novacron_server.hypervisor.vms.qemu_processes import read_processes
 
+_RUNS: dict[Kind, Run] = {"boot": "started", "reboot": "restarted", "stop": "stopped", "death": "stopped"}
 AGENT_S = 2.0
 """How long a guest agent may take to accept a request, before the guest's power button is pressed instead."""
 
@@ -75,13 +77,14 @@ class LibvirtHost(Calls[DomainReader]):
         self._override = virtualization
         self._load = SimulatedLoad() if simulate_load else None
         self._on_hint = on_hint
+        self._on_run: Callable[[tuple[str, str], Run], object] = lambda key, run: None
         self._network_start_tried = False
         self._notes: tuple[str, ...] = ()
         self._supervisor = ConnectionSupervisor(
             uri,
             timing or Timing(),
             DomainReader,
-            on_status=lambda: on_status(self),
+            on_status=lambda: self._report(on_status),
             on_event=self._hint,
             on_connect=self._connected,
         )
@@ -89,6 +92,7 @@ class LibvirtHost(Calls[DomainReader]):
         self.storage = HostStorage(self._supervisor)
         self.disks = HostDisks(self._supervisor)
         self.consoles = HostConsoles(self._supervisor)
+        self.console_logs = HostConsoleLogs(self._supervisor)
 
     @property
     def name(self) -> str:
@@ -275,8 +279,18 @@ class LibvirtHost(Calls[DomainReader]):
     def _hint(self, kind: Kind, uuid: str | None) -> None:
         if kind == "reboot":
             self.reboots[uuid or ""] += 1
-            kind = "domain"
         elif kind == "death":
             self.deaths[uuid or ""] += 1
-            kind = "domain"
-        self._on_hint(Hint(host_id=self.host_id, kind=kind, uuid=uuid))
+        if (run := _RUNS.get(kind)) is not None:
+            self._on_run((self.host_id, uuid or ""), run)
+        named = kind if kind in ("pool", "host") else "domain"
+        self._on_hint(Hint(host_id=self.host_id, kind=named, uuid=uuid))
+
+    def listen_to_runs(self, listener: Callable[[tuple[str, str], Run], object]) -> None:
+        """Call it with (host id, VM id) whenever a guest boots, reboots or stops; in the loop's thread, before the hint."""
+        self._on_run = listener
+
+    def _report(self, on_status: Callable[[LibvirtHost], None]) -> None:
+        if self.status is not HostStatus.UP:
+            self._on_run((self.host_id, ""), "lost")
+        on_status(self)

@@ -49,6 +49,8 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     tag: OwnershipTag | None = None
     architecture: str = "x86_64"
+    console_log: str = ""
+    """Path of the log of the first serial port, empty for none."""
 
 
 class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):

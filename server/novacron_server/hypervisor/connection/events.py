@@ -20,7 +20,9 @@ _log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 _started = False
 
-Kind = Literal["domain", "reboot", "death", "pool", "host"]
+Kind = Literal["domain", "reboot", "boot", "stop", "death", "pool", "host"]
+Run = Literal["started", "restarted", "stopped", "lost"]
+"""What begins and ends the runs of a guest. `lost`: the connection, so some may have been missed."""
 EventCallback = Callable[[Kind, str | None], None]
 """Called in the event thread with the kind of object that the event concerns and its UUID (None for a host)."""
 
@@ -103,11 +105,16 @@ def _domain_callback(on_event: EventCallback, kind: Kind = "domain") -> Callable
 
 
 def _lifecycle_callback(on_event: EventCallback) -> Callable[..., None]:
-    """A domain whose QEMU has died is told apart: libvirt forgets a transient one at once, and nothing else tells."""
+    """A domain whose QEMU has died is told apart: libvirt forgets a transient one at once, and nothing else tells. So are
+    a guest that boots, not one that goes on from saved memory, and one that is off."""
 
     def call(_connection: Any, domain: Any, event: int, detail: int, _: Any) -> None:
-        died = event == libvirt.VIR_DOMAIN_EVENT_STOPPED and detail in _DEATHS
-        on_event("death" if died else "domain", str(domain.UUIDString()))
+        kind: Kind = "domain"
+        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            kind = "death" if detail in _DEATHS else "stop"
+        elif event == libvirt.VIR_DOMAIN_EVENT_STARTED and detail == libvirt.VIR_DOMAIN_EVENT_STARTED_BOOTED:
+            kind = "boot"
+        on_event(kind, str(domain.UUIDString()))
 
     return call
 

@@ -8,10 +8,11 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from novacron_server.hypervisor.facts import DiskFacts, NICFacts, OwnershipTag
+from novacron_server.hypervisor.facts import DiskFacts, NICFacts, OwnershipTag, SerialFacts
 from novacron_server.hypervisor.xml.disk_locations import DiskLocation, attribute, locations_in
 from novacron_server.hypervisor.xml.document import parse, size_bytes, write
 from novacron_server.hypervisor.xml.metadata import read_tag
+from novacron_server.hypervisor.xml.serial import read_serial
 
 _AGENT = "org.qemu.guest_agent.0"
 _MAX_DESCRIPTION = 4096
@@ -36,6 +37,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     initrd: str = ""
     memory_period_s: int | None = None
     later_disks: tuple[DiskFacts, ...] = ()
+    serial: SerialFacts | None = None
+    later_serial: SerialFacts | None = None
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +57,9 @@ def read_documents(live: str, persistent: str, pools: Mapping[str, str]) -> Docu
     locations, defined = (tuple(locations_in(root, pools)) for root in (live_root, persistent_root))
     live_paths = {location.path for location in locations}
     later = tuple(_disk(location) for location in defined if location.path and location.path not in live_paths)
-    definition = msgspec.structs.replace(_read(live_root, locations), later_disks=later)
+    definition = msgspec.structs.replace(
+        _read(live_root, locations), later_disks=later, later_serial=read_serial(persistent_root)
+    )
     return Documents(definition=definition, digest=_digest(persistent_root), live=locations, persistent=defined)
 
 
@@ -77,6 +82,7 @@ def _read(root: ET.Element, locations: Sequence[DiskLocation]) -> Definition:
         kernel=root.findtext("os/kernel") or "",
         initrd=root.findtext("os/initrd") or "",
         memory_period_s=_memory_period(root),
+        serial=read_serial(root),
     )
 
 

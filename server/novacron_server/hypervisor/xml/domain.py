@@ -14,6 +14,7 @@ from novacron_core.values.names import why_not_name_on_host
 from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec, mac_for
 from novacron_server.hypervisor.xml.document import child, write
 from novacron_server.hypervisor.xml.metadata import tag_element
+from novacron_server.hypervisor.xml.serial import add_log
 
 _TARGET = re.compile(r"vd[a-z]")
 _SPARE_PORTS = 8
@@ -76,8 +77,10 @@ def _check(spec: DomainSpec, sources: Sequence[DiskSource]) -> None:
     if not all(_MAC.fullmatch(nic.mac) for nic in spec.nics if nic.mac):
         raise InvalidArgument("a MAC address must look like 52:54:00:12:34:56")
     paths = [source.path for source in sources] + [path for path in (spec.kernel, spec.initrd) if path]
+    if spec.console_log:
+        paths.append(spec.console_log)
     if not all(path.startswith("/") for path in paths):
-        raise InvalidArgument("a disk, kernel or initrd must be given by its absolute path on the host")
+        raise InvalidArgument("a disk, kernel, initrd or log must be given by its absolute path on the host")
 
 
 def _machine(root: ET.Element, spec: DomainSpec) -> None:
@@ -142,6 +145,8 @@ def _console_and_screen(devices: ET.Element, spec: DomainSpec) -> None:
     serial = child(devices, "serial", type="pty")
     if spec.architecture == "x86_64":
         child(serial, "target", type="isa-serial", port="0")
+    if spec.console_log:
+        add_log(serial, spec.console_log)
     child(child(devices, "console", type="pty"), "target", type="serial", port="0")
     agent = child(devices, "channel", type="unix")
     child(agent, "target", type="virtio", name="org.qemu.guest_agent.0")

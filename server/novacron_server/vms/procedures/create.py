@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import msgspec
+import structlog
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation
@@ -37,6 +38,7 @@ from novacron_server.vms.rows import remove_vm
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.row_events import volume_row_event
 
+_log = structlog.get_logger()
 MAX_CONCURRENT = 4
 """How many VMs are created on a host at a time. The others wait here, before any libvirt call with a timeout."""
 
@@ -102,7 +104,8 @@ class CreateVM(Procedure[CreateSteps]):
         await failpoint("vm.create:uploaded")
         await context.forbid_cancel()  # a VM that exists is complete, and is not undone
         await context.report_step("defining the VM")
-        await host.define(self._definition(context.operation, plan, created))
+        console_log = await _place_of_log(host, plan.vm_id)
+        await host.define(self._definition(context.operation, plan, created, console_log))
         await failpoint("vm.create:defined")
         await self._inventory.refresh_vm(
             host.host_id, plan.vm_id
@@ -115,7 +118,9 @@ class CreateVM(Procedure[CreateSteps]):
             if facts is not None and (refused := why_not_started(facts)):
                 raise errors.Conflict(refused)
 
-    def _definition(self, operation: Operation, plan: CreationPlan, created: dict[str, VolumeFacts]) -> DomainSpec:
+    def _definition(
+        self, operation: Operation, plan: CreationPlan, created: dict[str, VolumeFacts], console_log: str
+    ) -> DomainSpec:
         disk = plan.volumes["disk"]
         facts = plan.host.facts
         kind = facts.virtualization if facts else "qemu"
@@ -133,6 +138,7 @@ class CreateVM(Procedure[CreateSteps]):
             cmdline=plan.image.cmdline if "kernel" in created else "",
             description=plan.body.description,
             tag=tag,
+            console_log=console_log,
         )
 
     # -- after a failure or a crash --------------------------------------------------------------------------------
@@ -199,6 +205,15 @@ class CreateVM(Procedure[CreateSteps]):
     async def _refresh(self, host_id: str, vm_id: str) -> None:
         await self._inventory.refresh_vm(host_id, vm_id)
         await self._inventory.refresh_volumes(host_id)
+
+
+async def _place_of_log(host: LibvirtHost, vm_id: str) -> str:
+    """The path of a new VM's console log, empty for none: where it cannot be limited, or an earlier VM's cannot be removed."""
+    place = await host.console_logs.place(vm_id)
+    left = await host.console_logs.remove(vm_id) if place.path else ""
+    if left or place.reason:
+        _log.warning("the serial console of a new VM is not logged", vm=vm_id, reason=left or place.reason)
+    return "" if left else place.path
 
 
 def initial_steps(plan: CreationPlan) -> CreateSteps:

@@ -35,7 +35,13 @@ class DeleteVM(Procedure[DeleteSteps]):
 
     kind = OperationKind.VM_DELETE
     steps = DeleteSteps
-    failpoints = ("vm.delete:began", "vm.delete:emptied", "vm.delete:undefined", "vm.delete:deleted")
+    failpoints = (
+        "vm.delete:began",
+        "vm.delete:emptied",
+        "vm.delete:undefined",
+        "vm.delete:unlogged",
+        "vm.delete:deleted",
+    )
 
     def __init__(self, database: Database, group_commit: GroupCommit, inventory: Inventory) -> None:
         self._database = database
@@ -153,7 +159,10 @@ class DeleteVM(Procedure[DeleteSteps]):
         await failpoint("vm.delete:emptied")
         await host.undefine(vm_id)
         await failpoint("vm.delete:undefined")
-        await remove_vm(self._group_commit, host_id, vm_id, volumes_to_delete)
+        left = await host.console_logs.remove(vm_id)  # what it said is nobody's any more; that it stays fails nothing
+        note = f"the log of its serial console could not be deleted: {left}" if left else ""
+        await failpoint("vm.delete:unlogged")
+        await remove_vm(self._group_commit, host_id, vm_id, volumes_to_delete, note)
         await failpoint("vm.delete:deleted")
         await self._inventory.refresh_vm(host_id, vm_id)
         await self._inventory.refresh_volumes(host_id)
