@@ -45,6 +45,8 @@ class Endpoint(Generic[R, Q, B]):
     status: int = 200
     kind: Kind = "json"
     summary: str = ""
+    as_sent: bool = False
+    """The client does not clean the answer: it holds what a guest has printed, and the caller makes it safe."""
 
     @property
     def changes(self) -> bool:
@@ -67,6 +69,7 @@ def endpoint(
     status: int = 200,
     kind: Kind = "json",
     summary: str = "",
+    as_sent: bool = False,
 ) -> Endpoint[R, Q, B]:
     """Build an endpoint from `"GET /path"`. `query` and `takes` default to `Nothing`."""
     method, path = route.split(" ", 1)
@@ -80,4 +83,5 @@ def endpoint(
         status,
         kind,
         summary,
+        as_sent,
     )

@@ -74,8 +74,8 @@ class Client:
     """One server, one session.
 
     `clean` is applied to the raw JSON text of every response before it is decoded, and must keep it valid JSON. It is
-    the one place where strings from outside are made safe for a terminal. `certificate` is the fingerprint of the only
-    accepted certificate; without it the system's authorities decide. The route to the server, with or without a
+    the one place where strings from outside are made safe for a terminal, but for endpoints that are `as_sent`.
+    `certificate` is the fingerprint of the only accepted certificate; without it the system's authorities decide. The route to the server, with or without a
     proxy, is chosen here: raises what `route_to` raises. `verify` gets the address and raises ServerUnreachable when it
     is not the server's: before a password or refresh token is sent there, and before the first access token since the
     connection was lost. `read_only` is the sentence that refuses every change before it is sent, except those of the
@@ -336,7 +336,8 @@ class Client:
         if endpoint.returns is Nothing:
             return Nothing()  # type: ignore[return-value]  # declared by the endpoint
         try:
-            return msgspec.json.decode(self.clean(response.text), type=endpoint.returns)
+            text = response.text if endpoint.as_sent else self.clean(response.text)
+            return msgspec.json.decode(text, type=endpoint.returns)
         except msgspec.ValidationError as e:
             raise errors.IncompatibleServer(f"{self.base_url} sent a response that cannot be decoded: {e}") from e
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:

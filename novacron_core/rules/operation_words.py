@@ -37,6 +37,12 @@ WORDS: dict[str, Words] = {
     Kind.VM_ACKNOWLEDGE: Words(
         "acknowledge the crash", "acknowledging the crash", "crash acknowledged", "crash acknowledgement"
     ),
+    Kind.VM_SET_UP_CONSOLE: Words(
+        "set up the serial console",
+        "setting up its serial console",
+        "serial console set up",
+        "serial-console set-up",
+    ),
     Kind.VM_HAND_OVER: Words("hand over", "handing over", "handed over", "handover"),
     Kind.VM_ADOPT: Words("adopt", "adopting", "adopted", "adoption"),
     Kind.VM_RELEASE: Words("release", "releasing", "released", "release"),

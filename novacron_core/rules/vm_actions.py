@@ -19,6 +19,7 @@ class VMAction(StrEnum):
     RESUME = "resume"
     DISCARD_SAVED = "discard-saved"
     ACKNOWLEDGE = "acknowledge"
+    SET_UP_CONSOLE = "set-up-console"
     HAND_OVER = "hand-over"
     ADOPT = "adopt"
     RELEASE = "release"
@@ -42,10 +43,11 @@ _FROM: dict[VMAction, frozenset[State]] = {
     VMAction.DISCARD_SAVED: frozenset({State.SAVED}),
     VMAction.ACKNOWLEDGE: frozenset(),
     VMAction.DELETE: frozenset({State.STOPPED, State.SAVED, State.FAILED}),
+    VMAction.SET_UP_CONSOLE: _ON | {State.STOPPED, State.SAVED, State.FAILED},
 }
-_FROM_PRESERVED = frozenset({VMAction.POWER_OFF, VMAction.RESET})
+_FROM_PRESERVED = frozenset({VMAction.POWER_OFF, VMAction.RESET, VMAction.SET_UP_CONSOLE})
 """What may be done with a crashed guest whose memory libvirt keeps."""
-_FROM_CRASHED = frozenset({VMAction.START, VMAction.ACKNOWLEDGE, VMAction.DELETE})
+_FROM_CRASHED = frozenset({VMAction.START, VMAction.ACKNOWLEDGE, VMAction.DELETE, VMAction.SET_UP_CONSOLE})
 """What may be done with a crashed VM that is off."""
 _REFUSALS: dict[tuple[VMAction, State], str] = {
     (VMAction.START, State.RUNNING): "is already running",
@@ -84,6 +86,7 @@ _PARTICIPLES: dict[VMAction, str] = {
     VMAction.RESUME: "resumed",
     VMAction.DISCARD_SAVED: "cleared of saved memory",
     VMAction.ACKNOWLEDGE: "acknowledged",
+    VMAction.SET_UP_CONSOLE: "given a serial console",
     VMAction.HAND_OVER: "handed over",
     VMAction.ADOPT: "adopted",
     VMAction.RELEASE: "released",
@@ -120,6 +123,9 @@ def why_not_vm(action: VMAction, vm: VM, operation: Operation | None) -> str | N
         return f"{vm.name} is gone since its crash, because it was transient: acknowledge the crash instead"
     if action in _OWNERSHIP:
         return _why_not_ownership(action, vm)
+    if action is VMAction.SET_UP_CONSOLE and (vm.transient or vm.simulated):
+        why = TRANSIENT if vm.transient else "simulated: it has no serial port"
+        return f"{vm.name} is {why}, so it cannot be given a serial console"
     if _allows(vm, action):
         return None
     if vm.preserved and (refused := _REFUSALS_PRESERVED.get(action)):

@@ -18,6 +18,7 @@ class OperationKind(StrEnum):
     VM_RESET = "vm.reset"
     VM_DISCARD_SAVED = "vm.discard-saved"
     VM_ACKNOWLEDGE = "vm.acknowledge"
+    VM_SET_UP_CONSOLE = "vm.set-up-console"
     VM_HAND_OVER = "vm.hand-over"
     VM_ADOPT = "vm.adopt"
     VM_RELEASE = "vm.release"

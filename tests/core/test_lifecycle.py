@@ -42,6 +42,7 @@ def in_state(state: State, **more: object) -> VM:
         (VMAction.DISCARD_SAVED, {State.SAVED}),
         (VMAction.ACKNOWLEDGE, {State.CRASHED}),
         (VMAction.DELETE, {State.STOPPED, State.SAVED, State.FAILED, State.CRASHED}),
+        (VMAction.SET_UP_CONSOLE, set(State) - {State.PROVISIONING, State.UNKNOWN}),
     ],
 )
 def test_states_that_allow_an_action(action: VMAction, allowed: set[State]) -> None:
@@ -51,7 +52,9 @@ def test_states_that_allow_an_action(action: VMAction, allowed: set[State]) -> N
 def test_crashed_guest_that_holds_its_memory_is_reset_or_powered_off() -> None:
     crashed = in_state(State.CRASHED, preserved=True)
     allowed = {action for action in VMAction if why_not_vm(action, crashed, None) is None}
-    assert allowed == {VMAction.RESET, VMAction.POWER_OFF, VMAction.HAND_OVER, VMAction.RELEASE}
+    assert allowed == {
+        VMAction.RESET, VMAction.POWER_OFF, VMAction.SET_UP_CONSOLE, VMAction.HAND_OVER, VMAction.RELEASE
+    }  # fmt: skip
     assert "still holds its memory" in (why_not_vm(VMAction.ACKNOWLEDGE, crashed, None) or "")
     assert not has_effect_already(VMAction.POWER_OFF, crashed)
 
@@ -137,6 +140,14 @@ def test_change_of_a_state_in_words(before: str, after: str, words: str) -> None
 )
 def test_failure_in_words(kind: str, words: str) -> None:
     assert operation_words(kind, "failed") == words
+
+
+@pytest.mark.parametrize("odd", ["transient", "simulated"])
+def test_vm_without_a_definition_of_its_own_is_given_no_console(odd: str) -> None:
+    refused = why_not_vm(VMAction.SET_UP_CONSOLE, in_state(State.RUNNING, **{odd: True}), None)
+    assert refused is not None
+    assert odd in refused
+    assert "cannot be given a serial console" in refused
 
 
 def test_transient_vm_that_has_crashed_can_only_be_acknowledged() -> None:

@@ -162,6 +162,8 @@ ROWS: dict[str, Row] = {
     "POST /api/vm/vms": Row(body=lambda ids: {"name": "taken", "image": "empty", "host": ids["host"]}, ids=("host",)),
     "GET /api/vm/vms/{vm_id}": _PLAIN,
     "DELETE /api/vm/vms/{vm_id}": _PLAIN,
+    "GET /api/vm/vms/{vm_id}/console/log": _PLAIN,
+    "POST /api/vm/vms/{vm_id}/console/set-up": _PLAIN,
     "GET /api/vm/vms/{vm_id}/crash": Row(answers=frozenset({404})),
     "POST /api/vm/vms/bulk": Row(body=lambda ids: {"action": "resume", "ids": [ids["vm"]]}, ids=("vm",)),
     "POST /api/vm/vms/{vm_id}/hand-over": Row(body=lambda _: {"owner": "nobody"}, answers=frozenset({403})),

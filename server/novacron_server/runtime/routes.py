@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from novacron_server.audit import routes as audit_routes
+from novacron_server.console_logs import routes as console_logs_routes
 from novacron_server.events import routes as events_routes
 from novacron_server.health import routes as health_routes
 from novacron_server.hosts import routes as hosts_routes
@@ -68,6 +69,7 @@ def served(parts: Parts, certificate: Certificate | None = None) -> list[Served]
         *vms_routes.routes(parts.vms),
         *bulk_routes.routes(parts.bulks, parts.access_services.people),
         *ownership_routes.routes(parts.ownership),
+        *console_logs_routes.routes(parts.console_logs),
         *operations_routes.routes(parts.operations),
         *events_routes.routes(parts.events),
         *hosts_routes.routes(parts.inventory),

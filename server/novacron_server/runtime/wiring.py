@@ -21,6 +21,9 @@ from novacron_server.access.askers import Askers
 from novacron_server.access.service import Access
 from novacron_server.consoles.service import Consoles
 from novacron_server.consoles.socket import ConsoleSocket
+from novacron_server.console_logs.marks import BootMarks
+from novacron_server.console_logs.service import ConsoleLogs
+from novacron_server.console_logs.set_up import SetUpConsole
 from novacron_server.database import repository as database_repository
 from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.database.migrate import CONNECT_S, migrate
@@ -158,6 +161,8 @@ class Parts:
     last_facts: LastFacts
     crashes: Crashes
     boot_times: BootTimes
+    boot_marks: BootMarks
+    console_logs: ConsoleLogs
     metrics: MetricsPipeline
     heat: HeatParts
     events: Events
@@ -210,6 +215,7 @@ async def _start(parts: Parts) -> None:
     background.add("last facts", parts.last_facts.run)
     background.add("crashes", parts.crashes.run)
     background.add("boot times", parts.boot_times.run)
+    background.add("boot marks", parts.boot_marks.run)
     background.add("reconciler", parts.reconciler.run)
     background.add("pending undos", parts.operations.pending_undos.run)
     background.add("scheduler", parts.scheduler.run)
@@ -304,6 +310,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk, crashes, str(instance))
     operations = Operations(database, group_commit, procedures, state, endings, ScopeAdmission(state))
     vms = VMs(inventory, operations, planner, group_commit)
+    boot_marks = BootMarks(inventory)
     ownership = Ownership(inventory, operations)
     access_services = build_access(settings, database, lambda: committed.emit(None), hub.end_session)
     access = access_services.access
@@ -341,6 +348,8 @@ async def _build(background: Background, settings: Settings, database: Database,
         last_facts=LastFacts(database, inventory),
         crashes=crashes,
         boot_times=BootTimes(database, inventory),
+        boot_marks=boot_marks,
+        console_logs=ConsoleLogs(inventory, operations, boot_marks),
         metrics=metrics,
         heat=heat,
         events=Events(database, state),
@@ -429,6 +438,7 @@ def build_procedures(
             *power_procedures(inventory),
             bulk,
             AcknowledgeCrash(crashes),
+            SetUpConsole(inventory),
             *(change(inventory, group_commit, instance) for change in (HandOverVM, AdoptVM, ReleaseVM)),
             CreateVolume(group_commit, inventory, leftovers),
             CloneVolume(group_commit, inventory, leftovers),
