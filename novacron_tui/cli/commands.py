@@ -10,6 +10,7 @@ import typer
 from novacron_tui.cli import (
     access_commands,
     audit_commands,
+    console_log_commands,
     ownership_commands,
     people_commands,
     storage_commands,
@@ -43,6 +44,7 @@ def mount(app: typer.Typer) -> None:
     storage_commands.mount(app, image)
     tiering_commands.mount(app)
     ownership_commands.mount(app, vm, storage_commands.volume)
+    console_log_commands.mount(vm)
     people_commands.mount(app)
     tenant_commands.mount(app)
     access_commands.mount(app)

@@ -48,7 +48,7 @@ _STAMP = b"[    0.000000] "
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class BootMark:
     """Where a log ended when a boot was noticed: (0, 0) if there was no log. `before` is that of the boot before it.
 
     `missed`: since then a boot may have gone unnoticed.
@@ -60,7 +60,7 @@ class Mark:
     missed: bool = False
 
 
-def last_boot(log: SerialLog, mark: Mark | None) -> int | None:
+def last_boot(log: SerialLog, mark: BootMark | None) -> int | None:
     """The position where the guest booted last, None if that is unknown. Raises OSError."""
     marked = _position(log, (mark.inode, mark.offset)) if mark is not None else None
     if mark is None or marked is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from novacron_server.console_logs.boots import Mark
+from novacron_server.console_logs.boots import BootMark
 from novacron_server.hypervisor.connection.events import Run
 from novacron_server.hypervisor.vms.serial_logs import NoSerialLog
 from novacron_server.inventory.inventory import Inventory
@@ -21,7 +21,7 @@ class BootMarks:
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
-        self._marks: dict[Key, Mark] = {}
+        self._marks: dict[Key, BootMark] = {}
         self._marked_at: dict[Key, float] = {}
         self._ends: dict[Key, tuple[int, int]] = {}
         """Where the logs of VMs that are off end: nobody writes there until the next start."""
@@ -30,7 +30,7 @@ class BootMarks:
             if not host.console_logs.why_none:
                 host.listen_to_runs(self._note_later)
 
-    def of(self, key: Key) -> Mark | None:
+    def of(self, key: Key) -> BootMark | None:
         return self._marks.get(key)
 
     def _note_later(self, key: Key, run: Run) -> None:
@@ -42,7 +42,7 @@ class BootMarks:
     def _miss(self, host_id: str) -> None:
         for key, mark in self._marks.items():
             if key[0] == host_id:
-                self._marks[key] = Mark(mark.inode, mark.offset, mark.before, missed=True)
+                self._marks[key] = BootMark(mark.inode, mark.offset, mark.before, missed=True)
         for key in [key for key in self._ends if key[0] == host_id]:
             del self._ends[key]
 
@@ -67,7 +67,7 @@ class BootMarks:
             self._ends[key] = end
             return
         before = self._marks.get(key)
-        self._marks[key] = Mark(*end, before=(before.inode, before.offset) if before else None)
+        self._marks[key] = BootMark(*end, before=(before.inode, before.offset) if before else None)
         self._marked_at[key] = time.monotonic()
         self._forget_gone()
 

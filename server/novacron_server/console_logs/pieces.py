@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from novacron_server.console_logs.boots import Mark, last_boot
+from novacron_server.console_logs.boots import BootMark, last_boot
 from novacron_server.hypervisor.vms.serial_logs import SerialLog
 
 _KNOWN_BYTES = 64
@@ -13,7 +13,7 @@ _MAX_HELD_BYTES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LogWish:
     """What is asked for, as in `ConsoleLogQuery`. `over`: the guest is off, and completes no character any more."""
 
     last_boot: bool
@@ -24,7 +24,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class LogPiece:
     """As in `ConsoleLog`. `modified_s` is in seconds since 1970. `cut`: the cursor's file is gone, or was cut."""
 
     text: str
@@ -38,7 +38,7 @@ class Piece:
     cut: bool = False
 
 
-def read_piece(log: SerialLog, wish: Wish, mark: Mark | None) -> Piece:
+def read_piece(log: SerialLog, wish: LogWish, mark: BootMark | None) -> LogPiece:
     """Raises OSError."""
     boot_unknown = begins_at_boot = cut = False
     skipped: int | None = 0
@@ -59,7 +59,7 @@ def read_piece(log: SerialLog, wish: Wish, mark: Mark | None) -> Piece:
     more = end < log.size_bytes and bool(data)
     held = 0 if wish.over and not more else incomplete(data)
     data = data[: len(data) - held]
-    return Piece(
+    return LogPiece(
         text=data.decode(errors="replace"),
         cursor=_cursor(log, end - held),
         begins_at_boot=begins_at_boot,

@@ -12,7 +12,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.rules.vm_actions import VMAction, why_not_vm
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.console_logs.marks import BootMarks
-from novacron_server.console_logs.pieces import Piece, Wish, read_piece
+from novacron_server.console_logs.pieces import LogPiece, LogWish, read_piece
 from novacron_server.console_logs.set_up import SetUpConsoleSteps, why_not_set_up
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.hypervisor.vms.serial_logs import NoSerialLog
@@ -50,7 +50,7 @@ class ConsoleLogs:
         facts = known.facts
         if facts.serial is None or not facts.serial.log:
             return await self._not_recorded(vm, facts)
-        wish = Wish(query.boot == "last", query.from_, query.bytes, query.tail, over=facts.is_off)
+        wish = LogWish(query.boot == "last", query.from_, query.bytes, query.tail, over=facts.is_off)
         path = facts.serial.log
         names = () if path.endswith(f"/{vm.id}.console") else self._names(vm.host)
         async with self._places.hold(principal.tenant):
@@ -101,7 +101,7 @@ class ConsoleLogs:
         return await self._operations.submit(OperationKind.VM_SET_UP_CONSOLE, principal, key, {"vm": vm_id}, decide)
 
 
-def _answer(piece: Piece) -> ConsoleLog:
+def _answer(piece: LogPiece) -> ConsoleLog:
     return ConsoleLog(
         text=piece.text,
         next=piece.cursor,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from novacron_server.console_logs.boots import Mark, last_boot
+from novacron_server.console_logs.boots import BootMark, last_boot
 from tests.support.console_logs import RotatedLog
 
 KERNEL = b"[    0.000000] Linux version 6.1.0-37-cloud-amd64 (debian-kernel@lists.debian.org)\r\n"
@@ -37,7 +37,7 @@ def log(tmp_path: Path) -> RotatedLog:
     return RotatedLog(tmp_path)
 
 
-def begin(log: RotatedLog, mark: Mark | None = None) -> int | None:
+def begin(log: RotatedLog, mark: BootMark | None = None) -> int | None:
     with log.opened() as files:
         return last_boot(files, mark)
 
@@ -87,7 +87,7 @@ def test_text_within_a_line_is_no_boot(log: RotatedLog, text: bytes) -> None:
 
 def test_mark_shows_the_boot_of_a_quiet_kernel(log: RotatedLog) -> None:
     log.write(LOGIN + b"root\r\n")
-    mark = Mark(*end(log), before=(0, 0))
+    mark = BootMark(*end(log), before=(0, 0))
     second = len(log.written)
     log.write(LOGIN)
     assert begin(log) is None
@@ -99,7 +99,7 @@ def test_mark_shows_the_boot_of_a_quiet_kernel(log: RotatedLog) -> None:
 
 def test_mark_is_not_misled_by_dmesg(log: RotatedLog) -> None:
     log.write(KERNEL + MORE + LOGIN)
-    mark = Mark(*end(log), before=(0, 0))
+    mark = BootMark(*end(log), before=(0, 0))
     second = len(log.written)
     log.write(KERNEL + MORE + LOGIN + b"dmesg\r\n" + KERNEL + MORE)
     assert begin(log, mark) == second
@@ -110,7 +110,7 @@ def test_mark_that_came_late_gives_way_to_the_first_line_before_it(log: RotatedL
     log.write(KERNEL + MORE + DOWN)
     second = len(log.written)
     log.write(KERNEL + b"[    0.000000] Command line: quiet\r\n")
-    mark = Mark(*end(log), before=(0, 0))
+    mark = BootMark(*end(log), before=(0, 0))
     log.write(LOGIN)
     assert begin(log, mark) == second
 
@@ -119,13 +119,13 @@ def test_late_mark_does_not_reach_into_the_boot_before(log: RotatedLog) -> None:
     log.write(KERNEL)
     before = end(log)
     log.write(LOGIN)
-    mark = Mark(*end(log), before=before)
+    mark = BootMark(*end(log), before=before)
     assert begin(log, mark) == len(log.written)
 
 
 def test_boot_that_went_unnoticed_is_found_by_its_first_lines(log: RotatedLog) -> None:
     log.write(KERNEL)
-    mark = Mark(*end(log), missed=True)
+    mark = BootMark(*end(log), missed=True)
     log.write(LOGIN)
     assert begin(log, mark) is not None
     second = len(log.written)
@@ -134,11 +134,11 @@ def test_boot_that_went_unnoticed_is_found_by_its_first_lines(log: RotatedLog) -
 
 
 def test_first_mark_before_there_was_a_log(log: RotatedLog) -> None:
-    assert begin(log, Mark(0, 0)) == 0
+    assert begin(log, BootMark(0, 0)) == 0
     log.write(LOGIN)
-    assert begin(log, Mark(0, 0)) == 0
+    assert begin(log, BootMark(0, 0)) == 0
     log.rotate()
-    assert begin(log, Mark(0, 0)) is None, "the begin may be gone by now"
+    assert begin(log, BootMark(0, 0)) is None, "the begin may be gone by now"
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novacron_server.console_logs.pieces import Piece, Wish, incomplete, read_piece
+from novacron_server.console_logs.pieces import LogPiece, LogWish, incomplete, read_piece
 from tests.support.console_logs import NAME, RotatedLog
 
 
 def read(
     log: RotatedLog, cursor: str = "", *, most: int = 1 << 20, tail: int | None = None, over: bool = False
-) -> Piece:
+) -> LogPiece:
     with log.opened() as files:
-        return read_piece(files, Wish(last_boot=False, cursor=cursor, max_bytes=most, tail_bytes=tail, over=over), None)
+        return read_piece(
+            files, LogWish(last_boot=False, cursor=cursor, max_bytes=most, tail_bytes=tail, over=over), None
+        )
 
 
 def read_rest(log: RotatedLog, cursor: str = "", most: int = 1 << 20) -> tuple[str, str]:
