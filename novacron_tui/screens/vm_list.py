@@ -24,7 +24,7 @@ from novacron_tui.screens.list_screen import MARK, MARK_ALL, REVERSE, SORT, filt
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.screens.vm_screen import VMScreen, show_bulk
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.vms.actions import COPY_ID, CREATE, OWNERSHIP, STOP_REST, VERBS
+from novacron_tui.vms.actions import CONSOLE_LOGS, COPY_ID, CREATE, OWNERSHIP, STOP_REST, VERBS
 from novacron_tui.vms.bulk import is_bulk, load_items, newest, progress_parts, running
 from novacron_tui.vms.pane import VMPane
 from novacron_tui.volumes.actions import UPLOAD
@@ -52,6 +52,7 @@ class VMListScreen(VMScreen):
         CONSOLE,
         *VERBS,
         *OWNERSHIP,
+        *CONSOLE_LOGS,
         RESULTS,
         STOP_REST,
         MARK_ALL,

@@ -27,7 +27,7 @@ from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.actions import COPY_ID, CRASH, OWNERSHIP, VERBS
+from novacron_tui.vms.actions import CONSOLE_LOGS, COPY_ID, CRASH, OWNERSHIP, VERBS
 from novacron_tui.vms.crash_detail import crash_lines
 from novacron_tui.vms.device_panes import DiskEntry, DiskPane, NetworkPane, disk_rows, nic_rows
 from novacron_tui.vms.metrics_pane import MetricsPane
@@ -79,7 +79,7 @@ class VMPageScreen(ConsoleTab):
     """The actions on the VM work on every tab; a tab adds those on the row under its cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        CONSOLE, *VERBS, *OWNERSHIP, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, *CONSOLE_ACTIONS, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
+        CONSOLE, *VERBS, *OWNERSHIP, *CONSOLE_LOGS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, *CONSOLE_ACTIONS, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
     )  # fmt: skip
     ONE_AT_A_TIME = volume_actions.ONE_AT_A_TIME
     BINDINGS: ClassVar[list[BindingType]] = [

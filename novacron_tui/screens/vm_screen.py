@@ -12,7 +12,7 @@ from novacron_tui.connection.session import Session
 from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.list_screen import ListScreen
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.vms.actions import ADOPT, HAND_OVER, RELEASE, Verb
+from novacron_tui.vms.actions import ADOPT, HAND_OVER, RELEASE, SET_UP_CONSOLE, Verb
 from novacron_tui.vms.bulk import verb_of
 from novacron_tui.vms.bulk_panel import BulkPanel
 from novacron_tui.vms.perform import VMActionRunner
@@ -92,6 +92,16 @@ class VMScreen(ListScreen):
         from novacron_tui.vms import ownership
 
         await ownership.release(self, self._allowing(RELEASE))
+
+    def show_log(self, vm: VM) -> None:
+        """Show what the VM has printed on its serial console."""
+        from novacron_tui.screens.console_log import ConsoleLogScreen
+
+        self.app.push_screen(ConsoleLogScreen(self.session, self.glyphs, vm))
+
+    async def set_up_console(self, vm: VM) -> None:
+        """Give the VM a serial console that is logged."""
+        await self.vm_actions.perform(SET_UP_CONSOLE, [vm])
 
     def _allowing(self, action: Verb) -> list[VM]:
         """The chosen VMs that allow an action."""

@@ -13,12 +13,16 @@ from novacron_tui.terminal.safe_text import clean
 MAX_LINE = 2000
 """Characters in a line; a longer one is broken there: a guest may print no line end at all."""
 _MAX_HELD = 4 * MAX_LINE
-_NEW_LINE = re.compile(r"(?:\x1b\[|\x9b)[0-9;?]{0,24}(?:[ABEFHfd]|[23]J)|\x1bc|\x1b[DEM]|\x85|\x0b|\x0c")
-"""What moves the cursor to another line, clears the screen or resets the terminal."""
+_CSI = r"(?:(?<=\x9b)|(?<=\x1b)\[)"
+_NEW_LINE = re.compile(
+    rf"[\x1b\x9b\x85\x0b\x0c](?:(?<=[\x85\x0b\x0c])|(?<=\x1b)[cDEM]|{_CSI}[0-9;?]{{0,24}}(?:[ABEFHfd]|[23]J))"
+)
+"""What moves the cursor to another line, clears the screen or resets the terminal. These patterns begin with a set of
+characters, which is what `re` searches fast."""
 _ESCAPE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
-    r"|\x1b[ -/]*[0-~]?"
+    rf"[\x1b\x90\x98\x9b\x9d-\x9f](?:{_CSI}[0-?]*[ -/]*[@-~]?"
+    r"|(?:(?<=[\x90\x98\x9d-\x9f])|(?<=\x1b)[\]PX^_])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
+    r"|(?<=\x1b)[ -/]*[0-~]?)"
 )
 _UNSEEN = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 _TAB = 8
@@ -66,13 +70,19 @@ class Printed:
         if (open_ := _OPEN.search(whole, max(0, len(whole) - _MAX_HELD))) is not None:
             whole = whole[: open_.start()]
         kept = self._held[len(whole) :]
-        lines = _NEW_LINE.sub("\n", whole).split("\n")
+        if not whole.isprintable():  # once for all lines: a call for each takes longer
+            whole = _ESCAPE.sub("", _NEW_LINE.sub("\n", whole))
+        lines = whole.split("\n")
         rest = lines.pop()
         if len(rest) > _MAX_HELD:
             lines.append(rest)
             rest = ""
         self._held = rest + (kept if len(kept) < _MAX_HELD else "")
-        return [piece for line in lines for piece in _broken(printed_line(line.rstrip("\r")))]
+        found: list[str] = []
+        for line in lines:
+            shown = printed_line(line.rstrip("\r"))
+            found += [shown] if len(shown) <= MAX_LINE else _broken(shown)
+        return found
 
     @property
     def rest(self) -> list[str]:

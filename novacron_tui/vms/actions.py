@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from novacron_core.api import operations, vms
+from novacron_core.api import console_logs, operations, vms
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, State
@@ -102,6 +102,17 @@ RELEASE = Verb(
     A.RELEASE, "", "release", "Stop managing the VM and its disks: they stay as they are.", vms.RELEASE,
     _by_rule(A.RELEASE), Danger.LOSES_WORK, run=lambda screen, _: screen.release(), command="vm release {names}",
 )
+SET_UP_CONSOLE = Verb(
+    A.SET_UP_CONSOLE, "", "set up console", "Give the VM a serial console that is logged, from its next start on.",
+    console_logs.SET_UP, _by_rule(A.SET_UP_CONSOLE), Danger.REVERSIBLE, command="vm set-up-console {names}",
+    run=lambda screen, vm: screen.set_up_console(vm),
+)
+LOG = Action[VM](
+    "log", "", "console log", "Show what the VM has printed on its serial console.", console_logs.READ, group="VM",
+    opens=True, run=lambda screen, vm: screen.show_log(vm), command="vm log {names}",
+)
+CONSOLE_LOGS = (LOG, SET_UP_CONSOLE)
+"""They are reached by their names."""
 OWNERSHIP = (HAND_OVER, ADOPT, RELEASE)
 """What changes whose a VM is. They are reached by their names."""
 CREATE = Action[VM](

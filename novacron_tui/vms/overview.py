@@ -7,6 +7,7 @@ from textual.content import Content
 
 from novacron_core.api.vms import VM
 from novacron_tui.connection.session import Session
+from novacron_tui.console_logs.last_words import LastWords
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms import page
@@ -46,7 +47,10 @@ class OverviewPane(VerticalScroll):
         self._nics = Section("Network", id="nics")
         self._operations = Section("Operations", id="operations")
         self._events = Section("Events", id="events")
-        left = Vertical(self._overview, self._use, self._disks, self._nics, classes="column")
+        self._words = LastWords(session)
+        self._last = Section("Last words on the console", id="last-words")
+        self._last.display = False
+        left = Vertical(self._overview, self._last, self._use, self._disks, self._nics, classes="column")
         right = Vertical(self._operations, self._events, classes="column")
         super().__init__(Container(left, right, id="columns"), id="scroll")
 
@@ -55,8 +59,22 @@ class OverviewPane(VerticalScroll):
         store, now, glyphs = self._session.store, self._session.now, self._glyphs
         self._overview.border_title = Content(f"{one_line(vm.name)}{'  (deleted)' if deleted else ''}")
         self._overview.show(page.overview(vm, now, glyphs, store.host_name))
+        self._show_last_words(vm, deleted=deleted)
         self._use.show(usage_lines(vm, store.samples, glyphs))
         self._disks.show(page.disks(vm, glyphs))
         self._nics.show(page.nics(vm, glyphs))
         self._operations.show(page.operations(store.operations_of(vm.id)[:SHOWN_OPERATIONS], now, glyphs))
         self._events.show(page.event_lines(store.events_of(vm), now)[:SHOWN_EVENTS])
+
+    def _show_last_words(self, vm: VM, *, deleted: bool) -> None:
+        """Only of a VM that is off: a running one has its log."""
+        self._last.display = not deleted and self._words.shown(vm)
+        if not self._last.display:
+            return
+        if self._words.wanted(vm):
+            self.run_worker(self._read_last_words(vm), group="last-words", exclusive=True)
+        self._last.show(self._words.lines(vm, self._session.now))
+
+    async def _read_last_words(self, vm: VM) -> None:
+        await self._words.read(vm)
+        self._last.show(self._words.lines(vm, self._session.now))

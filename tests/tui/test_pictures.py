@@ -20,6 +20,7 @@ from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.vms.bulk import worst_first
 from tests.support.console.audit_world import audit_wire
+from tests.support.console.console_log_world import LOG_ROUTES, LOGGED, NOT_LOGGED, NOTHING_NEW, logged
 from tests.support.console.crashes import CRASH, away
 from tests.support.console.looking import text, until
 from tests.support.console.past import last_night
@@ -247,8 +248,19 @@ PICTURES = [
         lambda app: (type(app.screen).__name__ == "VMPageScreen" and says("of 2 vCPU")(app)) or says("of 8 vCPU")(app),
     ),
     Picture(
-        "page", lambda: console(Wire(), busy()), says("2 operations"), [*"jjjj", "enter"], says("locked by another")
+        "page",
+        lambda: console(Wire(routes=LOG_ROUTES), busy()),
+        says("2 operations"),
+        [*"jjjj", "enter"],
+        says("end Kernel panic"),
     ),
+    Picture(
+        "console-log",
+        lambda: logged(LOGGED, NOTHING_NEW),
+        keys=[":", *"log", "enter"],
+        then=says("last boot: 1"),
+    ),
+    Picture("console-log-none", lambda: logged(NOT_LOGGED), keys=[":", *"log", "enter"], then=says("is not logged")),
     Picture("page-unknown", lambda: console(Wire(), away()), says("1 down"), [*"jj", "enter"], says("last seen")),
     Picture("audit", audited, keys=[":", *"audit", "enter"], then=painted("vm.stop")),
     Picture(
