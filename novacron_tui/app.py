@@ -28,9 +28,11 @@ from novacron_tui.terminal.type_ahead import (
     HabitIgnored,
     OpenedWithoutForm,
     PasteIgnored,
+    TakesEveryKey,
     TypeAhead,
     taker_of_keys,
 )
+from novacron_tui.terminal.whole_paste import WholePaste
 
 if TYPE_CHECKING:  # the API, the client and the screens are imported after the first paint
     from textual.command import Provider
@@ -170,7 +172,7 @@ class Console(App[None]):
             if self.type_ahead.defers(event):
                 return
             if (taker := taker_of_keys(self)) is not None:
-                taker.take_key(event) if isinstance(event, events.Key) else taker.take_paste(event.text)
+                taker.take_key(event) if isinstance(event, events.Key) else self._paste_whole(taker, event)
                 return
         if isinstance(event, events.Paste) and not event.is_forwarded and not self.type_ahead.in_field:
             self.post_message(PasteIgnored())
@@ -187,6 +189,13 @@ class Console(App[None]):
     @on(HabitIgnored)
     def _show_habit_ignored(self) -> None:
         self._show_warning("Already signed in: keys are ignored until you pause for a second")
+
+    def _paste_whole(self, taker: TakesEveryKey, event: events.Paste) -> None:
+        if not isinstance(event, WholePaste):
+            return taker.take_paste(event.text)
+        if event.dropped:
+            self.notify(f"the last {event.dropped:,} characters of what was pasted were dropped", severity="warning")
+        return taker.take_paste(event.whole)
 
     def on_unmarked_paste(self, event: UnmarkedPaste) -> None:
         """Found by name: it is posted by the keyboard."""

@@ -292,6 +292,8 @@ class ConsolePane(Vertical):
             right = [Piece(f" {detach} ", "key", 0, LEAVE), Piece("or F12 leaves the guest ", "plain", 0, LEAVE)]
         elif not self.status.trouble and (self.status.other or self.status.state is api.LineState.HELD):
             right = [Piece("W ", "key", 1), Piece("takes over ", "plain", 1)]
+        elif self.status.state is api.LineState.NONE and not self._vm.simulated:
+            right = [Piece(":set-up-console ", "key", 1), Piece("adds one from the next start on ", "plain", 1)]
         elif self.status.trouble or self.status.state is not api.LineState.OPEN:
             right = []
         elif self.terminal.copying:

@@ -79,7 +79,7 @@ class VMPageScreen(ConsoleTab):
     """The actions on the VM work on every tab; a tab adds those on the row under its cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        CONSOLE, *VERBS, *OWNERSHIP, *CONSOLE_LOGS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, *CONSOLE_ACTIONS, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
+        CONSOLE, *VERBS, *CONSOLE_LOGS, *OWNERSHIP, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, *CONSOLE_ACTIONS, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
     )  # fmt: skip
     ONE_AT_A_TIME = volume_actions.ONE_AT_A_TIME
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -91,6 +91,8 @@ class VMPageScreen(ConsoleTab):
     VMPageScreen #tabs { height: 1; }
     VMPageScreen.-full > #top, VMPageScreen.-full #tabs, VMPageScreen.-full > #status { display: none; }
     VMPageScreen.-wide OverviewPane #columns { layout: horizontal; }
+    VMPageScreen.-wide OverviewPane.-words #last-words-below { display: none; }
+    VMPageScreen.-wide OverviewPane.-words #last-words-beside { display: block; }
     """
 
     def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:

@@ -29,11 +29,11 @@ from textual.message import Message
 
 from novacron_tui.terminal.bursts import Bursts
 from novacron_tui.terminal.capabilities import encoding_of, in_ascii
-from novacron_tui.terminal.safe_text import clean
 from novacron_tui.terminal.type_ahead import key_acts
+from novacron_tui.terminal.whole_paste import WholePaste
 
-MAX_PASTE = 1 << 16
-"""Maximum characters of a paste; the rest is dropped. No field holds more."""
+MAX_KEPT_PASTE = 2 << 20
+"""Maximum characters of a paste; the rest is dropped, and counted. A terminal takes so many (see WholePaste)."""
 PASTE_TIMEOUT_S = 5.0
 """A paste without data for this long is considered incomplete."""
 LATE_PASTE_S = 60.0
@@ -123,14 +123,15 @@ class Keyboard:
 
     def _append(self, piece: str) -> None:
         """Store up to the maximum, plus room for the end mark."""
-        if self._length < MAX_PASTE + len(END):
-            self._taken.append(piece[: MAX_PASTE + len(END) - self._length])
+        if self._length < MAX_KEPT_PASTE + len(END):
+            self._taken.append(piece[: MAX_KEPT_PASTE + len(END) - self._length])
         self._length += len(piece)
 
     def _finish_paste(self) -> Iterator[Message]:
-        text = "".join(self._taken)[: min(self._length - len(END), MAX_PASTE)]
+        length = self._length - len(END)
+        text = "".join(self._taken)[: min(length, MAX_KEPT_PASTE)]
         yield from self._end_paste()
-        yield Paste(clean(text.replace("\r\n", "\n").replace("\r", "\n")))
+        yield WholePaste(text.replace("\r\n", "\n").replace("\r", "\n"), max(0, length - MAX_KEPT_PASTE))
 
     def _end_paste(self) -> Iterator[Message]:
         self._taken, self._length = [], 0

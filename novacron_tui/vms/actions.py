@@ -108,11 +108,11 @@ SET_UP_CONSOLE = Verb(
     run=lambda screen, vm: screen.set_up_console(vm),
 )
 LOG = Action[VM](
-    "log", "", "console log", "Show what the VM has printed on its serial console.", console_logs.READ, group="VM",
+    "log", "L", "console log", "Show what the VM has printed on its serial console.", console_logs.READ, group="VM",
     opens=True, run=lambda screen, vm: screen.show_log(vm), command="vm log {names}",
 )
 CONSOLE_LOGS = (LOG, SET_UP_CONSOLE)
-"""They are reached by their names."""
+"""The second one is reached by its name."""
 OWNERSHIP = (HAND_OVER, ADOPT, RELEASE)
 """What changes whose a VM is. They are reached by their names."""
 CREATE = Action[VM](

@@ -37,6 +37,8 @@ class OverviewPane(VerticalScroll):
     OverviewPane { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     OverviewPane #columns { height: auto; layout: vertical; }
     OverviewPane .column { height: auto; width: 1fr; }
+    OverviewPane #last-words-below, OverviewPane #last-words-beside { display: none; }
+    OverviewPane.-words #last-words-below { display: block; }
     """
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
@@ -48,10 +50,10 @@ class OverviewPane(VerticalScroll):
         self._operations = Section("Operations", id="operations")
         self._events = Section("Events", id="events")
         self._words = LastWords(session)
-        self._last = Section("Last words on the console", id="last-words")
-        self._last.display = False
-        left = Vertical(self._overview, self._last, self._use, self._disks, self._nics, classes="column")
-        right = Vertical(self._operations, self._events, classes="column")
+        # In one column right below the state, in two beside it: there it needs no scrolling.
+        self._last = [Section("Last words on the console", id=f"last-words-{where}") for where in ("below", "beside")]
+        left = Vertical(self._overview, self._last[0], self._use, self._disks, self._nics, classes="column")
+        right = Vertical(self._last[1], self._operations, self._events, classes="column")
         super().__init__(Container(left, right, id="columns"), id="scroll")
 
     def show(self, vm: VM, *, deleted: bool) -> None:
@@ -68,13 +70,18 @@ class OverviewPane(VerticalScroll):
 
     def _show_last_words(self, vm: VM, *, deleted: bool) -> None:
         """Only of a VM that is off: a running one has its log."""
-        self._last.display = not deleted and self._words.shown(vm)
-        if not self._last.display:
+        shown = not deleted and self._words.shown(vm)
+        self.set_class(shown, "-words")
+        if not shown:
             return
         if self._words.wanted(vm):
             self.run_worker(self._read_last_words(vm), group="last-words", exclusive=True)
-        self._last.show(self._words.lines(vm, self._session.now))
+        self._draw_last_words(vm)
 
     async def _read_last_words(self, vm: VM) -> None:
         await self._words.read(vm)
-        self._last.show(self._words.lines(vm, self._session.now))
+        self._draw_last_words(vm)
+
+    def _draw_last_words(self, vm: VM) -> None:
+        for section in self._last:
+            section.show(self._words.lines(vm, self._session.now))

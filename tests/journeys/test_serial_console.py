@@ -119,7 +119,13 @@ def test_from_an_uploaded_image_to_a_shell_and_back(
     os.kill(int(Path("/run/libvirt/qemu/tiny.pid").read_text()), signal.SIGSEGV)
     terminal.see("the VM is crashed|shows the console when the VM runs", 60)
     terminal.send(DETACH)
+    terminal.see("off:")
     terminal.react()
+    terminal.press("tab")
+    terminal.see("Last words on the console", 30)
+    terminal.see("Kernel panic - not syncing: sysrq triggered crash", 30)
+    terminal.press("L")
+    terminal.see("sysrq: Trigger a crash", 30)
 
 
 def raw_in_another_terminal(data_dir: Path, tmp_path: Path, console: Terminal) -> None:

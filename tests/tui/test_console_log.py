@@ -167,5 +167,5 @@ async def test_running_vm_has_no_last_words() -> None:
         await until(pilot, lambda: loaded(app))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, VMPageScreen) and "Overview" not in line_text(app, "status"))
-        assert not app.screen.query_one("#last-words").display
+        assert not any(section.display for section in app.screen.query("#last-words-below, #last-words-beside"))
         assert not wire.asked("GET", "console/log")

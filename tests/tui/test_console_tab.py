@@ -16,6 +16,7 @@ from novacron_tui.app import Console
 from novacron_tui.consoles.detach_keys import SETTING, detach_key
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.servers.server_ref import ServerRef
+from novacron_tui.terminal.whole_paste import WholePaste
 from novacron_tui.widgets.confirm import Confirm
 from tests.support.console.looking import home, line_text, loaded, react, text, to, until
 from tests.support.console.serial_consoles import BOB, ME, SerialEnd, serial
@@ -141,11 +142,13 @@ async def test_several_pasted_lines_are_typed_only_after_a_question(serial: Seri
         await until(pilot, lambda: isinstance(app.screen, VMPageScreen))
         assert serial.typed == b"uname"
         await until(pilot, lambda: here(app).console.terminal.takes_every_key)  # type: ignore[union-attr]
-        app.post_message(events.Paste("a\nb"))
+        app.post_message(WholePaste("a\nb\x07", 0))
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await react(pilot)
         await pilot.press("y")
         await until(pilot, lambda: serial.typed == b"unamea\rb")
+        app.post_message(WholePaste("x" * (1 << 20), 0))
+        await until(pilot, lambda: serial.typed.count(b"x") == 1 << 20)
 
 
 async def test_what_was_asked_before_is_not_answered_again(serial: SerialEnd) -> None:

@@ -117,6 +117,7 @@ MEANINGS = {
     "b": {"results"},
     "C": {"cancel"},
     "F": {"full-screen"},
+    "L": {"log"},
     "R": {"send-size"},
     "W": {"take-over"},
     ".": {"console"},

@@ -12,7 +12,8 @@ from textual._xterm_parser import XTermParser
 from textual.events import Key, MouseDown, Paste
 from textual.message import Message
 
-from novacron_tui.terminal.keyboard import LATE_PASTE_S, MAX_PASTE, PASTE_TIMEOUT_S, Keyboard, PasteLost
+from novacron_tui.terminal.keyboard import LATE_PASTE_S, MAX_KEPT_PASTE, PASTE_TIMEOUT_S, Keyboard, PasteLost
+from novacron_tui.terminal.whole_paste import MAX_PASTE, WholePaste
 from tests.support.console.looking import SIZE, loaded, text, until
 from tests.support.console.wire import Wire, console
 from tests.support.console.world import PASSWORD
@@ -61,12 +62,14 @@ def test_it_does_not_matter_how_it_is_cut(size: int) -> None:
 def test_of_a_paste_without_end_only_so_much_is_kept() -> None:
     keyboard = Keyboard(XTermParser())
     messages: list[Message] = list(keyboard.feed(START))
-    for _ in range(100):
+    for _ in range(300):
         messages += keyboard.feed("x" * 10_000 + "\x11")
-    assert messages == [] and sum(map(len, keyboard._taken)) <= MAX_PASTE + len(END)
+    assert messages == [] and sum(map(len, keyboard._taken)) <= MAX_KEPT_PASTE + len(END)
     messages = list(keyboard.feed(END + "k"))
-    assert [type(message) for message in messages] == [Paste, Key]
-    assert isinstance(messages[0], Paste) and len(messages[0].text) == MAX_PASTE
+    assert [type(message) for message in messages] == [WholePaste, Key]
+    paste = messages[0]
+    assert isinstance(paste, WholePaste) and len(paste.text) == MAX_PASTE and len(paste.whole) == MAX_KEPT_PASTE
+    assert paste.dropped == 300 * 10_001 - MAX_KEPT_PASTE and "\x11" in paste.whole and "\x11" not in paste.text
 
 
 def test_enter_is_enter_though_it_was_typed_before_the_terminal_was_set_up(tmp_path: Path) -> None:

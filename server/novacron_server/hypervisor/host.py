@@ -21,8 +21,8 @@ from novacron_server.hypervisor.connection.session import HostSession, Override,
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, Timing
 from novacron_server.hypervisor.connection.uris import check_uri, is_local, is_simulated
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, OwnershipTag
-from novacron_server.hypervisor.host_consoles import HostConsoles
 from novacron_server.hypervisor.host_console_logs import HostConsoleLogs
+from novacron_server.hypervisor.host_consoles import HostConsoles
 from novacron_server.hypervisor.host_disks import HostDisks
 from novacron_server.hypervisor.host_storage import HostStorage
 from novacron_server.hypervisor.networks.leases import Addresses, read_addresses

@@ -42,7 +42,7 @@ def create_app(parts: Parts, certificate: Certificate | None = None) -> Middlewa
     )
     return create_application(
         served(parts, certificate),
-        [parts.stream.handler(), parts.console_socket.handler()],
+        [parts.stream.handler(), parts.consoles.socket.handler()],
         parts.access.authenticate,
         limits,
         tls=settings.tls,
@@ -69,7 +69,7 @@ def served(parts: Parts, certificate: Certificate | None = None) -> list[Served]
         *vms_routes.routes(parts.vms),
         *bulk_routes.routes(parts.bulks, parts.access_services.people),
         *ownership_routes.routes(parts.ownership),
-        *console_logs_routes.routes(parts.console_logs),
+        *console_logs_routes.routes(parts.consoles.logs),
         *operations_routes.routes(parts.operations),
         *events_routes.routes(parts.events),
         *hosts_routes.routes(parts.inventory),

@@ -19,10 +19,6 @@ from novacron_core.rules.visibility import SHARED
 from novacron_core.values.sizes import GIB
 from novacron_server.access.askers import Askers
 from novacron_server.access.service import Access
-from novacron_server.consoles.service import Consoles
-from novacron_server.consoles.socket import ConsoleSocket
-from novacron_server.console_logs.marks import BootMarks
-from novacron_server.console_logs.service import ConsoleLogs
 from novacron_server.console_logs.set_up import SetUpConsole
 from novacron_server.database import repository as database_repository
 from novacron_server.database.guarded_clock import GuardedClock
@@ -64,6 +60,7 @@ from novacron_server.pools.upkeep import ManagedPoolUpkeep
 from novacron_server.runtime.access_services import AccessServices, build_access
 from novacron_server.runtime.auditing import Auditing, build_auditing
 from novacron_server.runtime.background import Background
+from novacron_server.runtime.consoles import ConsoleParts, build_consoles
 from novacron_server.runtime.retention import (
     audit_retention_job,
     audit_verification_job,
@@ -155,14 +152,11 @@ class Parts:
     upkeep: ManagedPoolUpkeep
     leftovers: LeftoverCopies
     stream: Stream
-    consoles: Consoles
-    console_socket: ConsoleSocket
+    consoles: ConsoleParts
     reconciler: Reconciler
     last_facts: LastFacts
     crashes: Crashes
     boot_times: BootTimes
-    boot_marks: BootMarks
-    console_logs: ConsoleLogs
     metrics: MetricsPipeline
     heat: HeatParts
     events: Events
@@ -196,7 +190,7 @@ async def _start(parts: Parts) -> None:
     for name, run in parts.reader.tasks():
         background.add(name, run)
     background.on_stop(parts.inventory.close)
-    background.on_stop(parts.consoles.close)
+    background.on_stop(parts.consoles.live.close)
     for name, run in parts.inventory.tasks():
         background.add(name, run)
     background.on_stop(parts.images.close)
@@ -215,7 +209,7 @@ async def _start(parts: Parts) -> None:
     background.add("last facts", parts.last_facts.run)
     background.add("crashes", parts.crashes.run)
     background.add("boot times", parts.boot_times.run)
-    background.add("boot marks", parts.boot_marks.run)
+    background.add("boot marks", parts.consoles.boot_marks.run)
     background.add("reconciler", parts.reconciler.run)
     background.add("pending undos", parts.operations.pending_undos.run)
     background.add("scheduler", parts.scheduler.run)
@@ -310,7 +304,6 @@ async def _build(background: Background, settings: Settings, database: Database,
     procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk, crashes, str(instance))
     operations = Operations(database, group_commit, procedures, state, endings, ScopeAdmission(state))
     vms = VMs(inventory, operations, planner, group_commit)
-    boot_marks = BootMarks(inventory)
     ownership = Ownership(inventory, operations)
     access_services = build_access(settings, database, lambda: committed.emit(None), hub.end_session)
     access = access_services.access
@@ -320,7 +313,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     heat = _heat(settings, database, group_commit, inventory, latest, operations, volumes)
     samples = SampleStreamer(latest, state, ShownHeat(heat.book))
     audit = build_auditing(settings, database, state, lambda: committed.emit(None))
-    gateway, consoles = _gateway(settings, access), Consoles(inventory)
+    gateway = _gateway(settings, access)
     return Parts(
         background=background,
         scheduler=_scheduler(settings, database, audit),
@@ -342,14 +335,11 @@ async def _build(background: Background, settings: Settings, database: Database,
         upkeep=ManagedPoolUpkeep(inventory, managed_pools),
         leftovers=leftovers,
         stream=Stream(gateway, hub, inventory, samples),
-        consoles=consoles,
-        console_socket=ConsoleSocket(gateway, consoles, audit.refusals),
+        consoles=build_consoles(gateway, inventory, operations, audit),
         reconciler=reconciler,
         last_facts=LastFacts(database, inventory),
         crashes=crashes,
         boot_times=BootTimes(database, inventory),
-        boot_marks=boot_marks,
-        console_logs=ConsoleLogs(inventory, operations, boot_marks),
         metrics=metrics,
         heat=heat,
         events=Events(database, state),

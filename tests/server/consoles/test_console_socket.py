@@ -34,7 +34,7 @@ def path_of(vm: vms.VM) -> str:
 
 async def shared(server: LiveServer, vm: vms.VM) -> SharedConsole:
     async def found() -> SharedConsole | None:
-        return server.parts.consoles._open.get((vm.host, vm.id))
+        return server.parts.consoles.live._open.get((vm.host, vm.id))
 
     return await until(found)
 

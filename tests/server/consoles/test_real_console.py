@@ -96,7 +96,7 @@ async def test_console_comes_back_after_a_reset_and_after_a_power_off(storage: S
 
 
 async def test_console_that_virsh_holds_is_told_and_taken_only_when_asked(storage: StorageServer, guest: VM) -> None:
-    consoles = storage.server.parts.consoles
+    consoles = storage.server.parts.consoles.live
     async with watching(storage.admin, guest.id) as ann:
         await ann.prompt()
         virsh = await asyncio.to_thread(Serial, storage.daemon.uri, guest.name)
