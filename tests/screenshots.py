@@ -20,8 +20,10 @@ from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from tests.support.accounts import PASSWORD
 from tests.support.busy_guest import write_busy_image
+from tests.support.consoles import SHELL
 from tests.support.libvirt_hosts import QEMU, remove_domains, remove_pools
 from tests.support.processes import serve_process
+from tests.support.writing_guest import add_image
 
 OUT = Path(__file__).parents[1] / "screenshots"
 SIZE = (124, 34)
@@ -31,6 +33,9 @@ WORKS = "worker-01"
 """The guest that computes and writes all the time."""
 WATCHED_S = 90.0
 """How long it is watched, so that the curves have something to show."""
+
+
+KEY_NAMES = {" ": "space", "-": "minus", "|": "vertical_line", "=": "equals_sign", "/": "slash"}
 
 
 async def main() -> None:
@@ -56,6 +61,7 @@ async def journey(url: str, data_dir: Path) -> None:
         await until(pilot, "no VMs yet")
         picture(pilot, "empty")
         write_busy_image(data_dir / "images", "busy")
+        add_image(data_dir / "images", "shell", SHELL)
         await fleet(url)
         await until(pilot, "cache-01")
         await pilot.pause(WATCHED_S)
@@ -74,6 +80,7 @@ async def journey(url: str, data_dir: Path) -> None:
         picture(pilot, "vm")
         await pilot.press("escape")
         await until(pilot, "NAME")
+        await shell(pilot, url)
         await storage(pilot)
         await metrics(pilot)
         await pilot.press("X")
@@ -87,6 +94,29 @@ async def journey(url: str, data_dir: Path) -> None:
         await type_into(pilot, "admin", "enter", "not the right password", "enter")
         await until(pilot, "Wrong user name")
         picture(pilot, "sign-in")
+
+
+async def shell(pilot: Pilot[None], url: str) -> None:
+    """A guest with a shell, typed into."""
+    async with Client(url, Credentials()) as client:
+        await client.sign_in("admin", PASSWORD)
+        body = vms.VMCreate(name="tiny", image="shell", memory_bytes=192 << 20)
+        await ended(client, (await client.call(vms.CREATE, body=body)).id)
+    await until(pilot, "tiny")
+    await pilot.press("slash", *"tiny", "enter")
+    await pilot.press("full_stop")
+    await until(pilot, "TYPING")
+    while "tiny#" not in screen_text(pilot):
+        await pilot.press("enter")
+        await pilot.pause(1.0)
+    for line in ("clear", "uname -a", "ls --color=always /", "free -m", "ps | head -n 7"):
+        await pilot.press(*(KEY_NAMES.get(char, char) for char in line), "enter")
+        await pilot.pause(1.5)
+    picture(pilot, "console")
+    await pilot.press("f12")
+    await pilot.pause(1.0)
+    await pilot.press("escape", "escape")
+    await until(pilot, "NAME")
 
 
 async def storage(pilot: Pilot[None]) -> None:

@@ -87,7 +87,7 @@ class VMDraft:
     def _how_to_log_in(self, image: str, name: str) -> str:
         """The description of a VM from an image that says how to log in: its page shows it."""
         login = split_login(known)[1] if (known := self.images.get(image)) else ""
-        return f"{login.partition(';')[0]}; serial: virsh console {name}" if login else ""
+        return f"{login.partition(';')[0]}; novacron console {name}" if login else ""
 
 
 def split_login(image: Image) -> tuple[str, str]:

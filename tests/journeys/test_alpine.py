@@ -48,7 +48,7 @@ def log_in(terminal: Terminal, name: str) -> None:
     login = re.search(r"login (\w+), password (\w+) ", terminal.line("description"))
     assert login is not None, terminal.text()
     user, password = login.groups()
-    terminal.see(f"serial: virsh console {name} ")
+    terminal.see(f"novacron console {name} ")
     terminal.press("esc")
     terminal.see("NAME")
     serial = Serial(QEMU, name)

@@ -112,7 +112,7 @@ async def test_how_to_log_in_is_shown_and_stays_with_the_vm() -> None:
         await pilot.press(*"new-01", "ctrl+s")
         await until(pilot, lambda: bool(wire.asked("POST", "/vms")))
         (call,) = wire.asked("POST", "/vms")
-        expected = "login root, password k7wq4mzrtn; serial: virsh console new-01"
+        expected = "login root, password k7wq4mzrtn; novacron console new-01"
         assert json.loads(call.content)["description"] == expected
         assert form._draft._how_to_log_in("other", "new-01") == "", "an upload can be described like that"
 

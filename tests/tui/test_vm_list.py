@@ -224,7 +224,7 @@ async def test_cursor_and_marks_stay_on_their_vm_while_data_moves() -> None:
 
 async def test_help_and_footer_come_from_the_same_rows() -> None:
     app = console(Wire())
-    async with app.run_test(size=(260, 60)) as pilot:
+    async with app.run_test(size=(300, 60)) as pilot:
         await until(pilot, lambda: loaded(app))
         footer = line_text(app, "keys") + line_text(app, "top")
         await pilot.press("question_mark")
