@@ -61,4 +61,4 @@ class LastWords:
         if not printed:
             return [[Piece("It printed nothing since it booted last", "quiet")]]
         age = f"{age_text(age_s(self._log.at, now))} ago; " if self._log.at else ""
-        return [*([Piece(line)] for line in printed), [Piece(f"printed {age}`:log` shows all", "quiet")]]
+        return [*([Piece(line)] for line in printed), [Piece(f"printed {age}L shows all", "quiet")]]
