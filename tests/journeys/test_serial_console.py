@@ -123,7 +123,7 @@ def test_from_an_uploaded_image_to_a_shell_and_back(
     terminal.react()
     terminal.press("tab")
     terminal.see("Last words on the console", 30)
-    terminal.see("Kernel panic - not syncing: sysrq triggered crash", 30)
+    terminal.see("Kernel panic - not syncing", 30)
     terminal.press("L")
     terminal.see("sysrq: Trigger a crash", 30)
 
