@@ -290,6 +290,8 @@ class ConsolePane(Vertical):
         left = self.status.pieces(self._glyphs, typing=typing)
         if typing:
             right = [Piece(f" {detach} ", "key", 0, LEAVE), Piece("or F12 leaves the guest ", "plain", 0, LEAVE)]
+        elif self.status.ended:
+            right = [Piece(" . ", "key", 1, TYPE), Piece("tries again ", "plain", 1, TYPE)]
         elif not self.status.trouble and (self.status.other or self.status.state is api.LineState.HELD):
             right = [Piece("W ", "key", 1), Piece("takes over ", "plain", 1)]
         elif self.status.state is api.LineState.NONE and not self._vm.simulated:

@@ -91,6 +91,9 @@ def test_from_an_uploaded_image_to_a_shell_and_back(
     second = console("--hypervisor", "qemu:///system", columns=100, rows=30)
     sign_in_again(second)
     second.see("tiny .*● running", 30)
+    second.press("/")  # others' guests may come and go on this host
+    second.type("tiny")
+    second.press("enter")
     second.press(".")
     second.see("ann is typing: press W to take over", 30)
     second.see("IT-IS-42 Linux")

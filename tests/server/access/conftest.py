@@ -8,12 +8,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from novacron_server.access.attempts import Attempts
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.service import Access
 from novacron_server.database.transactions import Database
 from tests.support.access import AccessUnderTest, OpenAccess
+from tests.support.database_budget import LONG_BUDGET_S
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """With a long budget: these tests are not about it, and send fifty requests at once."""
+    made = Database(database_url, kind="embedded", budget_s=LONG_BUDGET_S)
+    yield made
+    await made.close()
 
 
 @pytest.fixture
