@@ -103,10 +103,11 @@ class ConsoleSkipped(ConsoleFrame, frozen=True):
 
 
 class ConsoleTyped(ConsoleFrame, frozen=True):
-    """So many of the bytes that this client has sent are done with: the guest has them, or they were refused. A client
-    sends no more than `INPUT_WINDOW_BYTES` ahead of this; what it sends beyond is refused."""
+    """So many of the bytes that this client has sent are done with: the guest has them, or, `lost` of them, they were
+    refused. A client sends no more than `INPUT_WINDOW_BYTES` ahead of this; what it sends beyond is refused."""
 
     bytes: int
+    lost: int = 0
 
 
 class ConsoleBeat(ConsoleFrame, frozen=True):
@@ -116,9 +117,14 @@ class ConsoleBeat(ConsoleFrame, frozen=True):
 
 
 class ConsoleProblem(ConsoleFrame, frozen=True):
-    """What the client asked for was refused. The connection stays."""
+    """What the client asked for was refused. The connection stays.
+
+    `lost` are typed bytes that do not reach the guest. Of a text of which a part is lost the rest would be another text: so
+    everything typed after it is refused too, until the client sends Resume.
+    """
 
     problem: Problem
+    lost: int = 0
 
 
 ConsoleServerFrame = (
@@ -147,13 +153,17 @@ class Force(ConsoleMessage, frozen=True):
     """Open the line although another program, such as virsh, holds it: that program loses it."""
 
 
+class Resume(ConsoleMessage, frozen=True):
+    """The client knows that typed bytes were lost: what comes after this is typed again."""
+
+
 class Ack(ConsoleMessage, frozen=True):
     """Everything before byte `at` was processed. Needed only with a `window`."""
 
     at: Annotated[int, Meta(ge=0)]
 
 
-ConsoleClientMessage = Take | Release | Force | Ack
+ConsoleClientMessage = Take | Release | Force | Resume | Ack
 
 
 class ConsoleQuery(Request, frozen=True):

@@ -1,7 +1,8 @@
 """Follows the serial console of a VM: it reconnects with backoff and goes on where it was. Nothing is typed twice.
 
 What was sent when a connection breaks may have been typed or not; it is never sent again. What was not sent yet is dropped,
-and the caller is told so: the guest may be at another prompt by then.
+and the caller is told so: the guest may be at another prompt by then. For the same reason everything that waits is dropped
+when the server could not type a part of it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from novacron_core.client.connection import GIVE_UP_AFTER_S, WatchedConnection
 from novacron_core.client.rest import Client, fill, parameters
 from novacron_core.client.sockets import open_socket
 from novacron_core.client.stream import Disconnected
+from novacron_core.values.sizes import size_text
 
 WINDOW_BYTES = 32 * 1024
 """How much may be on the way: on a slow line, the echo of a key comes after what is."""
@@ -113,6 +115,7 @@ class ConsoleClient:
 
     def confirm(self, at: int) -> None:
         """What came before this byte has been shown."""
+        at = min(at, self._at)  # of an earlier stream, whose bytes had other numbers
         if at - self._confirmed >= _CONFIRM_BYTES:
             self._confirmed = at
             self._ask(api.Ack(at=at))
@@ -132,7 +135,8 @@ class ConsoleClient:
             error: errors.NovaCronError | None = None
             try:
                 async for update in self._connection():
-                    tries = 0
+                    if isinstance(update, api.ConsoleHello):
+                        tries = 0
                     yield update
                 reason = "the server closed the console"
             except (
@@ -145,7 +149,9 @@ class ConsoleClient:
                 reason = f"the connection failed on this machine: {e.strerror or e}"
             finally:
                 self._socket = None
-                self.stop_typing()
+                dropped = self.stop_typing()
+            if dropped:
+                reason = f"{reason}; {size_text(dropped)} of what was typed here were not sent"
             wait_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2**tries) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
             tries += 1
             yield Disconnected(reason, wait_s, error)
@@ -203,12 +209,20 @@ class ConsoleClient:
                 self._begin(frame, socket)
             elif isinstance(frame, api.ConsoleSkipped):
                 self._at = frame.at
+            elif isinstance(frame, api.ConsoleProblem) and frame.lost:
+                frame = self._lose(frame)
             elif isinstance(frame, api.ConsoleTyped):
                 self._done = frame.bytes
                 self._wake.set()
                 continue
             if frame is not None and not isinstance(frame, api.ConsoleBeat | api.ConsoleTyped):
                 yield frame
+
+    def _lose(self, problem: api.ConsoleProblem) -> api.ConsoleProblem:
+        """Some of what was typed is lost, so drop what follows it. Returns the problem with all that was lost."""
+        behind = self._sent - self._done + self.stop_typing()
+        self._ask(api.Resume())
+        return msgspec.structs.replace(problem, lost=problem.lost + behind)
 
     def _begin(self, hello: api.ConsoleHello, socket: WatchedConnection) -> None:
         if hello.protocol != PROTOCOL:

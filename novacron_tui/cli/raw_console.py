@@ -128,7 +128,7 @@ class _RawConsole:
                 elif isinstance(update, Disconnected):
                     self._tell(f"{update.reason}; reconnecting")
                 else:
-                    self._tell(update.problem.sentence)
+                    self._tell(update.problem.sentence + (f"; {size_text(update.lost)} lost" if update.lost else ""))
         except errors.NovaCronError as e:
             self._error = e
         except OSError as e:

@@ -25,6 +25,8 @@ from novacron_tui.widgets.text_bar import Piece, TextBar
 if TYPE_CHECKING:  # the client imports httpx: not before the first paint
     from novacron_core.client.consoles import ConsoleClient, ConsoleUpdate
 
+_TOLD_LOST_BYTES = 64
+"""More lost bytes than this are no keys but pasted text, and their number is told."""
 LEAVE, TYPE = "leave-console", "type-console"
 _BELL_S = 1.0
 _LOOKED_AT_S = 0.5
@@ -106,10 +108,14 @@ class ConsolePane(Vertical):
             self.terminal.note_skipped(update.bytes)
             return
         if isinstance(update, api.ConsoleProblem):
-            self.post_message(self.Said(one_line(update.problem.sentence), "warn"))
+            lost = update.lost + (self.terminal.stop_paste() if update.lost else 0)
+            more = f"; {size_text(lost)} were dropped" if lost > _TOLD_LOST_BYTES else ""
+            self.post_message(self.Said(one_line(update.problem.sentence) + more, "warn"))
             return
         if isinstance(update, Disconnected):
             self.status.trouble = one_line(update.reason)
+            if stopped := self.terminal.stop_paste():  # the guest may be at another prompt when the console is back
+                self.post_message(self.Said(f"{size_text(stopped)} of the pasted text were not typed", "warn"))
         else:
             self._note(update)
         self.terminal.answers = False

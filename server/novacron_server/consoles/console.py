@@ -165,16 +165,31 @@ class SharedConsole:
             self.writer = None
             self._tell_writer()
 
-    async def type(self, follower: ConsoleFollower, data: bytes) -> None:
-        """Type for a follower; waits while the guest does not read. Raises Conflict, Forbidden when it may not type now."""
+    async def type(self, follower: ConsoleFollower, data: bytes) -> int:
+        """Type for a follower; waits while the guest does not read. Returns how many bytes were typed: fewer when the line
+        has ended meanwhile, somebody else types, or the VM was paused. Raises Conflict, Forbidden when it may not type at
+        all now."""
         if self.writer is not follower:
             if self.writer is not None:
                 raise errors.Conflict(f"{self.writer.principal.username} types now: take over first")
             self.take(follower, "")
         console = self._console
         follower.typed_at = asyncio.get_running_loop().time()
-        if console is None or not await console.write(data):
-            raise errors.Conflict(f"not typed: {self.detail or 'the console is not open'}")
+        if console is None or (why := self._why_not_read()):
+            raise errors.Conflict(f"not typed: {why if console else self.detail or 'the console is not open'}")
+        return await console.write(data, lambda: self.writer is follower and not self._why_not_read())
+
+    def why_not_typed(self, follower: ConsoleFollower) -> str:
+        """Why `type` has typed only a part, in words."""
+        if self.writer is not None and self.writer is not follower:
+            return f"{self.writer.principal.username} types now"
+        return self._why_not_read() or self.detail or "the console is not open"
+
+    def _why_not_read(self) -> str:
+        """Why the guest reads nothing now, as far as that is known; empty if it may. What is typed nevertheless fills
+        libvirt's buffers, and costs the console its connection."""
+        vm = self._vm_now()
+        return f"the VM is {vm.state}" if vm is not None and vm.state in (State.PAUSED, State.CRASHED) else ""
 
     def _tell_writer(self, *, taken_by: str = "", taken_from: str = "", but: ConsoleFollower | None = None) -> None:
         writer = self.writer.as_writer if self.writer else None

@@ -58,8 +58,9 @@ class ConsoleFollower:
         self._frames.append(msgspec.json.encode(frame))
         self.wake.set()
 
-    def refuse(self, error: errors.NovaCronError) -> None:
-        self.tell(ConsoleProblem(problem=error.problem()))
+    def refuse(self, error: errors.NovaCronError, lost: int = 0) -> None:
+        """`lost` are typed bytes that this is about."""
+        self.tell(ConsoleProblem(problem=error.problem(), lost=lost))
 
     def close(self, code: int) -> None:
         if not self.close_code.done():

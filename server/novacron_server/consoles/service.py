@@ -46,6 +46,12 @@ class Consoles:
             raise errors.Conflict("two hosts have a VM with this id: the console of neither can be opened")
         return vm
 
+    def check_room(self, vm: VM, query: ConsoleQuery) -> None:
+        """Raises RateLimited when as many as may follow this console already."""
+        console = self._open.get((vm.host, vm.id))
+        if console is not None and query.follower not in console.followers and len(console.followers) >= MAX_FOLLOWERS:
+            raise errors.RateLimited(f"{MAX_FOLLOWERS} clients follow this console already", retry_after_s=10)
+
     def shows(self, principal: Principal, vm: VM) -> bool:
         """Whether the principal may still see this VM, on this host."""
         try:

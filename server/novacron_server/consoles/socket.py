@@ -37,7 +37,8 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Seat:
-    """A client at a console. `typing` is what it has sent, and `waiting` how many bytes of that are not typed yet."""
+    """A client at a console. `typing` is what it has sent, and `waiting` how many bytes of that are not typed yet. With
+    `refusing`, bytes of it were lost and it does not know that yet."""
 
     socket: Socket
     principal: Principal
@@ -47,7 +48,10 @@ class _Seat:
     typing: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     waiting: int = 0
     typed: int = 0
+    """Bytes that are done with, `lost` ones among them."""
     told: int = 0
+    lost: int = 0
+    refusing: bool = False
 
 
 class ConsoleSocket:
@@ -65,8 +69,8 @@ class ConsoleSocket:
         return self._gateway.handler(api.CONSOLE, self._serve, self._check)
 
     def _check(self, client: Admitted[api.ConsoleQuery]) -> None:
-        """Raises NotFound, Conflict."""
-        self._consoles.vm(client.principal, client.path["vm_id"])
+        """Raises NotFound, Conflict, RateLimited."""
+        self._consoles.check_room(self._consoles.vm(client.principal, client.path["vm_id"]), client.query)
 
     async def _serve(self, client: Admitted[api.ConsoleQuery]) -> None:
         vm = self._consoles.vm(client.principal, client.path["vm_id"])
@@ -92,7 +96,7 @@ class ConsoleSocket:
         finally:
             self._consoles.leave(vm, console, follower)
             minutes = (asyncio.get_running_loop().time() - began) / 60
-            self._record(seat, "vm.console-close", f"after {minutes:.1f} min, {seat.typed} bytes typed")
+            self._record(seat, "vm.console-close", f"after {minutes:.1f} min, {seat.typed - seat.lost} bytes typed")
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -149,26 +153,30 @@ class ConsoleSocket:
 
     @staticmethod
     def _queue(data: bytes, seat: _Seat) -> None:
-        """Raises RateLimited when more waits than a client may send ahead."""
-        if seat.waiting + len(data) > 2 * api.INPUT_WINDOW_BYTES:
-            raise errors.RateLimited(f"{len(data)} bytes were not typed: the guest does not read what was typed before")
-        seat.waiting += len(data)
-        seat.typing.put_nowait(data)
+        if seat.refusing:
+            _done(seat, len(data), lost=len(data))
+        elif seat.waiting + len(data) > 2 * api.INPUT_WINDOW_BYTES:
+            why = "not typed: the guest has not read what was typed before"
+            _lose(seat, len(data), errors.RateLimited(why))
+        else:
+            seat.waiting += len(data)
+            seat.typing.put_nowait(data)
 
     async def _type(self, seat: _Seat) -> None:
         """Type what the client sends. A task of its own: a guest that does not read must not keep the client's other
         messages waiting."""
         while True:
             data = await seat.typing.get()
+            typed, error = 0, None
             try:
-                await seat.console.type(seat.follower, data)
+                typed = await seat.console.type(seat.follower, data)
             except errors.NovaCronError as e:
-                seat.follower.refuse(e)
+                error = e
             seat.waiting -= len(data)
-            seat.typed += len(data)
-            if seat.typed - seat.told >= _TELL_TYPED_BYTES:
-                seat.told = seat.typed
-                seat.follower.tell(api.ConsoleTyped(bytes=seat.typed))
+            _done(seat, typed)
+            if typed < len(data):
+                error = error or errors.Conflict(f"not typed: {seat.console.why_not_typed(seat.follower)}")
+                _lose(seat, len(data) - typed, error)
 
     def _handle(self, raw: bytes, seat: _Seat) -> None:
         """Raises NovaCronError."""
@@ -181,6 +189,8 @@ class ConsoleSocket:
             seat.follower.confirm(message.at)
         elif isinstance(message, api.Release):
             seat.console.let_go(seat.follower)
+        elif isinstance(message, api.Resume):
+            seat.refusing = False
         elif isinstance(message, api.Force):
             seat.console.force()
             self._record(seat, "vm.console-force", "from another program")
@@ -210,6 +220,25 @@ class ConsoleSocket:
                 detail=detail,
             )
         )
+
+
+def _done(seat: _Seat, size: int, *, lost: int = 0, tell: bool = False) -> None:
+    seat.typed += size
+    seat.lost += lost
+    if tell or seat.typed - seat.told >= _TELL_TYPED_BYTES:
+        seat.told = seat.typed
+        seat.follower.tell(api.ConsoleTyped(bytes=seat.typed, lost=seat.lost))
+
+
+def _lose(seat: _Seat, size: int, error: errors.NovaCronError) -> None:
+    """Refuse this much of what was typed, and what waits behind it: the rest of a text is another text."""
+    while not seat.typing.empty():
+        queued = len(seat.typing.get_nowait())
+        seat.waiting -= queued
+        size += queued
+    seat.refusing = True
+    _done(seat, size, lost=size, tell=True)
+    seat.follower.refuse(error, size)
 
 
 async def _send_text(seat: _Seat, frame: bytes) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from novacron_server.hypervisor.connection.calls import Calls
+from novacron_server.hypervisor.connection.connection import LibvirtConnection
+from novacron_server.hypervisor.connection.uris import is_simulated
 from novacron_server.hypervisor.vms.domains import DomainReader
-from novacron_server.hypervisor.vms.serial_console import SerialConsole
+from novacron_server.hypervisor.vms.serial_console import KEEPALIVE, NoConsole, SerialConsole
 
 
 class HostConsoles(Calls[DomainReader]):
-    """Opens and releases consoles. They have connections of their own, so that no output delays another call."""
+    """Opens and releases consoles. Each has a connection of its own; why is told in serial_console.py."""
 
     async def open(
         self,
@@ -27,12 +29,14 @@ class HostConsoles(Calls[DomainReader]):
         `force` takes it from another program that has it. Raises ConsoleHeld, ConsoleOff, NoConsole, NotFound, and
         HostUnavailable.
         """
-        session = self._supervisor.require()
+        session, uri = self._supervisor.require(), self._supervisor.uri
+        if is_simulated(uri):
+            raise NoConsole("a simulated VM has no serial console")
         console = SerialConsole(asyncio.get_running_loop(), on_output, on_end)
         try:
             await self._supervisor.call(
                 self._supervisor.consoles,
-                lambda connection: console.open(connection, uuid, force=force),
+                lambda _: console.open(lambda: LibvirtConnection(uri, *KEEPALIVE), uuid, force=force),
                 what="open the serial console",
                 deadline_s=self._supervisor.timing.read_s,
             )
@@ -41,14 +45,16 @@ class HostConsoles(Calls[DomainReader]):
             raise
 
         def lost(reason: asyncio.Future[str]) -> None:
-            # libvirt tells no stream that its connection is lost.
+            # A host that hangs: sooner than by the console's own connection, and by the host's own reason.
             console.end(f"lost the connection to the host ({reason.result()})")
 
         session.lost.add_done_callback(lost)
+        console.forget_host = lambda: session.lost.remove_done_callback(lost)
         return console
 
     def release(self, console: SerialConsole) -> None:
-        """Give a console back, without waiting for it. It needs no connection: that may be lost already."""
+        """Give a console back, without waiting for it."""
+        console.forget_host()
         future = self._supervisor.consoles.submit(console.release)
         future.add_done_callback(_retrieve)
 

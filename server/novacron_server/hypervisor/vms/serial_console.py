@@ -1,22 +1,30 @@
-"""One open serial console of a domain: its bytes go to and from libvirt's event thread, which never waits for anybody.
+"""One open serial console of a domain, on a connection of its own.
 
-libvirt calls back in its event thread when bytes have come, or when there is room for more. What came is handed to the
-loop in one piece, however many pieces it were, so that a guest that floods costs a busy loop memory within a bound only.
-Opening and releasing are calls to the host, and made in a worker thread. Source: virsh's console, libvirt-stream.
+libvirt calls back in its event thread when bytes have come. What came is handed to the loop in one piece, however many
+pieces it were, so that a guest that floods costs a busy loop memory within a bound only.
+
+**Typing blocks.** A stream's `send` is never short: libvirtd takes a few messages that a guest has not read, and then reads
+nothing more from that connection, no keepalive either, and `send` waits, also on a non-blocking stream. So typing has a
+thread of its own, a call after each piece waits until libvirtd has read it, and no other console shares the connection: a
+guest that does not read loses only its own console, when libvirtd closes it after STUCK_S. Sources: libvirt 9.0
+(virnetserverclient.c, virnetclient.c), measured.
 """
 
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import libvirt
 import structlog
 
-from novacron_core.errors import Conflict, NotFound, Unsupported
+from novacron_core.errors import Conflict, HostUnavailable, NotFound, Unsupported
+from novacron_server.hypervisor.connection.connection import ConnectionLost, LibvirtConnection
 from novacron_server.hypervisor.connection.supervisor import schedule
 from novacron_server.hypervisor.faults import code_of, plain, translate
 
@@ -24,12 +32,16 @@ _log = structlog.get_logger(__name__)
 _PIECE_BYTES = 64 * 1024
 _MAX_PENDING_BYTES = 1024 * 1024
 """What may wait for the loop; beyond it the oldest bytes are dropped, and counted."""
-MAX_TYPED_BYTES = 32 * 1024
-"""What may wait for the guest to read it."""
+TYPED_PIECE_BYTES = 1024
+"""Typed at once. libvirtd holds five of them; another writer's keys come after those."""
+KEEPALIVE = (5, 5)
+"""Seconds, and how often. A lost host is noticed sooner by its other connections."""
+STUCK_S = 30.0
+"""How long a guest may read nothing of what is typed. It is libvirtd's own keepalive (keepalive_interval, _count)."""
 _READABLE = libvirt.VIR_STREAM_EVENT_READABLE
-_WRITABLE = libvirt.VIR_STREAM_EVENT_WRITABLE
 _ENDS = libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
 _NOW_NOTHING = -2
+_STUCK = "the guest does not read what is typed"
 
 
 class ConsoleHeld(Conflict):
@@ -42,6 +54,12 @@ class ConsoleOff(Conflict):
 
 class NoConsole(Unsupported):
     """The VM has no serial port that libvirt can open."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    data: bytes
+    done: asyncio.Future[bool]
 
 
 class SerialConsole:
@@ -57,51 +75,66 @@ class SerialConsole:
         self._loop = loop
         self._on_output, self._on_end = on_output, on_end
         self._lock = threading.Lock()
+        self._connection: LibvirtConnection | None = None
         self._stream: Any = None
         self._pending = bytearray()
         self._dropped = 0
-        self._typed = bytearray()
-        self._room = asyncio.Event()
+        self._typing = asyncio.Lock()
+        self._pieces: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
+        self._typist: threading.Thread | None = None
+        self._waits: asyncio.Future[bool] | None = None
+        self._waits_since = 0.0
         self._ended = self._released = False
+        self.forget_host: Callable[[], object] = lambda: None
+        """What the host's session keeps of this console is removed by it."""
 
     # -- in a worker thread ----------------------------------------------------------------------------------------
 
-    def open(self, connection: Any, uuid: str, *, force: bool) -> None:
+    def open(self, connect: Callable[[], LibvirtConnection], uuid: str, *, force: bool) -> None:
         """Open the first serial port, with `force` also if another program has it. Raises ConsoleHeld, ConsoleOff,
-        NoConsole, NotFound, libvirtError."""
-        stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        NoConsole, NotFound, HostUnavailable, libvirtError."""
+        connection = connect()
         try:
-            flags = libvirt.VIR_DOMAIN_CONSOLE_FORCE if force else 0
-            connection.lookupByUUIDString(uuid).openConsole(None, stream, flags)
-        except libvirt.libvirtError as error:
-            raise _refusal(error) from error
+            stream = connection.run(lambda virt: self._open_stream(virt, uuid, force))
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, ConnectionLost):  # this one alone: whether the host is down, others tell
+                raise HostUnavailable("lost the connection to the host") from error
+            raise
+        # In this order: a stream whose connection is closed first cannot be given back any more.
+        connection.cleanups = [stream.eventRemoveCallback, stream.abort, connection.connection.unregisterCloseCallback]
         with self._lock:
-            self._stream = stream
+            self._connection, self._stream = connection, stream
             abandoned = self._released
         if abandoned:
             self.release()
-            return
+
+    def _open_stream(self, virt: Any, uuid: str, force: bool) -> Any:
+        stream = virt.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        try:
+            flags = libvirt.VIR_DOMAIN_CONSOLE_FORCE if force else 0
+            virt.lookupByUUIDString(uuid).openConsole(None, stream, flags)
+        except libvirt.libvirtError as error:
+            raise _refusal(error) from error
+        virt.registerCloseCallback(self._closed, None)
         stream.eventAddCallback(_READABLE | _ENDS, self._event, None)
+        return stream
 
     def release(self) -> None:
-        """Give the console back: without this, libvirt refuses the next one who opens it. May be repeated."""
+        """Give the console back: without this, libvirt refuses the next one who opens it. May be repeated. While a piece is
+        being typed, that thread does it afterwards."""
         with self._lock:
-            stream, self._stream, self._released = self._stream, None, True
-            self._typed.clear()
-        if stream is None:
-            return
-        with suppress(libvirt.libvirtError):  # not registered any more
-            stream.eventRemoveCallback()
-        with suppress(libvirt.libvirtError):  # the connection is lost, or libvirt has ended it
-            stream.abort()
+            connection, self._connection = self._connection, None
+            self._stream, self._released = None, True
+            self._pieces.put(None)
+        if connection is not None:
+            connection.close()
 
     # -- in the event thread ---------------------------------------------------------------------------------------
 
     def _event(self, stream: Any, events: int, _: object) -> None:
         try:
             reason = self._receive(stream) if events & _READABLE else None
-            if reason is None and events & _WRITABLE:
-                self._send(stream)
             if reason is None and events & _ENDS:
                 reason = "the host has closed the console"
         except libvirt.libvirtError as error:
@@ -111,8 +144,12 @@ class SerialConsole:
             reason = f"internal error: {error}"
         if reason is not None:
             with suppress(libvirt.libvirtError):
-                stream.eventRemoveCallback()
+                stream.eventUpdateCallback(0)
             schedule(self._loop, self.end, reason)
+
+    def _closed(self, _connection: Any, _reason: int, _: object) -> None:
+        stuck = self._waits is not None and self._loop.time() - self._waits_since > STUCK_S / 2
+        schedule(self._loop, self.end, _STUCK if stuck else "lost the connection to the host")
 
     def _receive(self, stream: Any) -> str | None:
         """Take what has come. Returns why the console has ended, None if it has not."""
@@ -131,16 +168,32 @@ class SerialConsole:
             if first:
                 schedule(self._loop, self._deliver)
 
-    def _send(self, stream: Any) -> None:
-        with self._lock:
-            while self._typed:
-                taken = stream.send(bytes(self._typed[:_PIECE_BYTES]))
-                if taken < 1:
-                    break
-                del self._typed[:taken]
-            if not self._typed:
-                stream.eventUpdateCallback(_READABLE | _ENDS)
-        schedule(self._loop, self._room.set)
+    # -- in the thread that types ----------------------------------------------------------------------------------
+
+    def _type(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            with self._lock:
+                connection, stream = self._connection, self._stream
+            typed = connection is not None and self._send(connection, stream, piece.data)
+            schedule(self._loop, _settle, piece.done, typed)
+
+    def _send(self, connection: LibvirtConnection, stream: Any, data: bytes) -> bool:
+        def send(virt: Any) -> None:
+            rest = data
+            while rest:
+                taken = stream.send(rest)
+                rest = rest[max(taken, 0) :]
+            virt.getLibVersion()  # answered when libvirtd has read what was sent
+
+        try:
+            connection.run(send)
+        except (libvirt.libvirtError, ConnectionLost) as error:
+            if isinstance(error, ConnectionLost):
+                self._closed(None, 0, None)
+            else:
+                schedule(self._loop, self.end, plain(str(error)))
+            return False
+        return True
 
     # -- in the loop's thread --------------------------------------------------------------------------------------
 
@@ -156,28 +209,39 @@ class SerialConsole:
         if self._ended:
             return
         self._ended = True
-        self._room.set()
+        if self._waits is not None:
+            _settle(self._waits, False)
         if not self._released:
             self._deliver()
             self._on_end(reason)
 
-    async def write(self, data: bytes) -> bool:
-        """Type this; waits until the guest has read enough of what was typed before. False when the console has ended
-        before everything was taken over."""
-        at = 0
-        while at < len(data):
-            with self._lock:
-                if self._stream is None or self._ended:
-                    return False
-                piece = data[at : at + MAX_TYPED_BYTES - len(self._typed)]
-                self._room.clear()
-                if piece:
-                    self._typed += piece
-                    self._stream.eventUpdateCallback(_READABLE | _WRITABLE | _ENDS)
-            at += len(piece)
-            if at < len(data):
-                await self._room.wait()
-        return True
+    async def write(self, data: bytes, may_go_on: Callable[[], bool]) -> int:
+        """Type this, as fast as the guest reads it. Returns how many bytes were typed: fewer when the console has ended,
+        or `may_go_on` returned False, which is asked before each piece."""
+        for at in range(0, len(data), TYPED_PIECE_BYTES):
+            async with self._typing:  # first come, first served
+                if not may_go_on() or not await self._type_piece(data[at : at + TYPED_PIECE_BYTES]):
+                    return at
+        return len(data)
+
+    async def _type_piece(self, data: bytes) -> bool:
+        self._waits, self._waits_since = self._loop.create_future(), self._loop.time()
+        with self._lock:
+            if self._ended or self._released:
+                return False
+            self._pieces.put(_Piece(data, self._waits))
+        if self._typist is None:
+            self._typist = threading.Thread(target=self._type, name="console typist", daemon=True)
+            self._typist.start()
+        try:
+            return await self._waits
+        finally:
+            self._waits = None
+
+
+def _settle(future: asyncio.Future[bool], result: bool) -> None:
+    if not future.done():
+        future.set_result(result)
 
 
 def _refusal(error: Any) -> Exception:
@@ -189,8 +253,6 @@ def _refusal(error: Any) -> Exception:
         return ConsoleHeld("another program, such as virsh console, has the serial console of this VM")
     if code == libvirt.VIR_ERR_OPERATION_INVALID:
         return ConsoleOff("the VM does not run")
-    if code == libvirt.VIR_ERR_NO_SUPPORT:
-        return NoConsole("a simulated VM has no serial console")
     if "cannot find" in text and ("console" in text or "character device" in text):
         return NoConsole("the VM has no serial port")
     if "not using a PTY" in text:
