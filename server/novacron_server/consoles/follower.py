@@ -34,7 +34,9 @@ class ConsoleFollower:
         self.typed_at = self._now()
         self._ring = ring
         self._window = window
-        self.at = self._confirmed = ring.end
+        self.at = ring.end
+        self._unconfirmed: deque[tuple[int, int]] = deque()
+        """Ranges of bytes that were sent and are not confirmed; what was skipped lies between them."""
         self._behind_since: float | None = None
         self._frames: deque[bytes] = deque(maxlen=_MAX_FRAMES)
 
@@ -44,13 +46,16 @@ class ConsoleFollower:
 
     def start_at(self, at: int) -> None:
         """Begin with this byte, or with the oldest one that is kept."""
-        self.at = self._confirmed = min(max(at, self._ring.begin), self._ring.end)
+        self.at = min(max(at, self._ring.begin), self._ring.end)
         if at < self._ring.begin:
             self.tell(ConsoleSkipped(bytes=self._ring.begin - at, at=self.at))
 
     def confirm(self, at: int) -> None:
         """The client has processed everything before this byte."""
-        self._confirmed = max(self._confirmed, min(at, self.at))
+        while self._unconfirmed and (first := self._unconfirmed[0])[0] < at:
+            self._unconfirmed.popleft()
+            if at < first[1]:
+                self._unconfirmed.appendleft((at, first[1]))
         self.wake.set()
 
     def tell(self, frame: ConsoleFrame) -> None:
@@ -74,8 +79,13 @@ class ConsoleFollower:
         """The next bytes to send; empty if there are none, or the client has not confirmed enough. May queue a frame
         that must be sent before them."""
         self._skip()
-        room = self._window - (self.at - self._confirmed) if self._window else MAX_OUTPUT_BYTES
+        ahead = sum(end - begin for begin, end in self._unconfirmed)
+        room = self._window - ahead if self._window else MAX_OUTPUT_BYTES
         data = self._ring.read(self.at, min(MAX_OUTPUT_BYTES, room)) if room > 0 else b""
+        if self._window and data:
+            joins = bool(self._unconfirmed) and self._unconfirmed[-1][1] == self.at
+            begin = self._unconfirmed.pop()[0] if joins else self.at
+            self._unconfirmed.append((begin, self.at + len(data)))
         self.at += len(data)
         if self.at == self._ring.end:
             self._behind_since = None
@@ -90,7 +100,6 @@ class ConsoleFollower:
             to = max(to, self._ring.end - TAIL_BYTES)
         if to > self.at:
             skipped, self.at = to - self.at, to
-            self._confirmed += skipped
             self._behind_since = self._now()
             self.tell(ConsoleSkipped(bytes=skipped, at=to))
 
