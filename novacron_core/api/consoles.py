@@ -120,7 +120,7 @@ class ConsoleProblem(ConsoleFrame, frozen=True):
     """What the client asked for was refused. The connection stays.
 
     `lost` are typed bytes that do not reach the guest. Of a text of which a part is lost the rest would be another text: so
-    everything typed after it is refused too, until the client sends Resume.
+    everything typed after it is refused too, until the client sends TypeOn.
     """
 
     problem: Problem
@@ -153,7 +153,7 @@ class Force(ConsoleMessage, frozen=True):
     """Open the line although another program, such as virsh, holds it: that program loses it."""
 
 
-class Resume(ConsoleMessage, frozen=True):
+class TypeOn(ConsoleMessage, frozen=True):
     """The client knows that typed bytes were lost: what comes after this is typed again."""
 
 
@@ -163,7 +163,7 @@ class Ack(ConsoleMessage, frozen=True):
     at: Annotated[int, Meta(ge=0)]
 
 
-ConsoleClientMessage = Take | Release | Force | Resume | Ack
+ConsoleClientMessage = Take | Release | Force | TypeOn | Ack
 
 
 class ConsoleQuery(Request, frozen=True):

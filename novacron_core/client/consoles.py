@@ -221,7 +221,7 @@ class ConsoleClient:
     def _lose(self, problem: api.ConsoleProblem) -> api.ConsoleProblem:
         """Some of what was typed is lost, so drop what follows it. Returns the problem with all that was lost."""
         behind = self._sent - self._done + self.stop_typing()
-        self._ask(api.Resume())
+        self._ask(api.TypeOn())
         return msgspec.structs.replace(problem, lost=problem.lost + behind)
 
     def _begin(self, hello: api.ConsoleHello, socket: WatchedConnection) -> None:

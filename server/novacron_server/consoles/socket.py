@@ -189,7 +189,7 @@ class ConsoleSocket:
             seat.follower.confirm(message.at)
         elif isinstance(message, api.Release):
             seat.console.let_go(seat.follower)
-        elif isinstance(message, api.Resume):
+        elif isinstance(message, api.TypeOn):
             seat.refusing = False
         elif isinstance(message, api.Force):
             seat.console.force()

@@ -60,7 +60,7 @@ async def close_code(opened: ClientConnection) -> int:
 
 async def shared(server: LiveServer, vm: vms.VM) -> SharedConsole:
     async def found() -> SharedConsole | None:
-        return server.parts.consoles._open.get((vm.host, vm.id))
+        return server.parts.consoles.live._open.get((vm.host, vm.id))
 
     return await until(found)
 

@@ -75,7 +75,7 @@ class Pulse:
 async def test_guest_that_stops_reading_holds_up_nobody(storage: StorageServer, guest: VM, how_long: str) -> None:
     async with watching(storage.admin, guest.id) as ann, watching(storage.admin, guest.id) as bob:
         await ann.prompt()
-        console = storage.server.parts.consoles._open[(guest.host, guest.id)]
+        console = storage.server.parts.consoles.live._open[(guest.host, guest.id)]
         console._why_not_read = lambda: ""  # type: ignore[method-assign]  # a guest that runs, and hangs
         domain = await paused(storage, guest)
         before, pulse = psutil.Process().memory_info().rss, Pulse(storage)
