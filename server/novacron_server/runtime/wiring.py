@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -305,7 +306,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     operations = Operations(database, group_commit, procedures, state, endings, ScopeAdmission(state))
     vms = VMs(inventory, operations, planner, group_commit)
     ownership = Ownership(inventory, operations)
-    access_services = build_access(settings, database, lambda: committed.emit(None), hub.end_session)
+    access_services = build_access(settings, database, lambda: committed.emit(None), lambda ended: end_session(ended))
     access = access_services.access
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     metrics = _metrics(settings, database, inventory, latest)
@@ -314,6 +315,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     samples = SampleStreamer(latest, state, ShownHeat(heat.book))
     audit = build_auditing(settings, database, state, lambda: committed.emit(None))
     gateway = _gateway(settings, access)
+    end_session = partial(_end_session, hub, gateway)
     return Parts(
         background=background,
         scheduler=_scheduler(settings, database, audit),
@@ -355,6 +357,12 @@ def _metrics(settings: Settings, database: Database, inventory: Inventory, lates
         samples_kept=timedelta(hours=settings.samples_kept_hours),
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
+
+
+def _end_session(hub: Hub, gateway: WebSocketGateway, session_id: str) -> None:
+    """Close everything that is open for a session that has ended."""
+    hub.end_session(session_id)
+    gateway.end_session(session_id)
 
 
 def _gateway(settings: Settings, access: Access) -> WebSocketGateway:

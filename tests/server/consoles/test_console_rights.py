@@ -11,8 +11,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from novacron_core.api import access, vms
 from novacron_core.api import consoles as api
-from novacron_core.api import vms
+from novacron_core.api.events import CLOSE_UNAUTHENTICATED
 from novacron_core.client import Client
 from novacron_core.client.sockets import socket_url
 from novacron_core.values.roles import Role
@@ -72,3 +73,19 @@ async def test_place_is_continued_by_its_own_session_only(server: LiveServer) ->
             assert continued.writer is not None
             assert continued.writer.follower == continued.follower
             assert await close_code(ann) == api.CLOSE_REPLACED
+
+
+async def test_signing_out_closes_a_console_that_was_opened_with_a_ticket(server: LiveServer) -> None:
+    vm = await server.vm("test")
+    async with await server.member("olga", Role.ADMINISTRATOR) as olga:
+        ticket = (await olga.call(access.WS_TICKET)).ticket
+        path = api.CONSOLE.path.replace("{vm_id}", vm.id)
+        async with connect(socket_url(server.url, path, f"ticket={ticket}")) as by_ticket:
+            assert '"hello"' in str(await by_ticket.recv())
+            await olga.call(access.LOGOUT)
+            with pytest.raises(ConnectionClosed) as closed:
+                async with asyncio.timeout(5):
+                    while True:
+                        await by_ticket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == CLOSE_UNAUTHENTICATED

@@ -81,6 +81,8 @@ class WebSocketGateway:
         per_session: int = PER_SESSION,
     ) -> None:
         self._open: Counter[str] = Counter()
+        self._running: dict[str, set[asyncio.Future[int]]] = {}
+        """The close codes of the open sockets, by session."""
         self._per_session = per_session
         self._authenticate = authenticate
         self._redeem_ticket = redeem_ticket
@@ -142,6 +144,9 @@ class WebSocketGateway:
 
         `sent` counts the frames that were sent, so that a client which does not read them is noticed.
         """
+        session = client.principal.session_id
+        running = self._running.setdefault(session, set())
+        running.add(close_code)
         checks = {
             "session check": self._check_session(client, close_code),
             "connection check": self._check_connection(client.protocol, close_code, sent),
@@ -151,6 +156,9 @@ class WebSocketGateway:
             waiting: set[asyncio.Future[Any]] = {*tasks, close_code}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            running.discard(close_code)
+            if not running and self._running.get(session) is running:
+                del self._running[session]
             for task in tasks:
                 task.cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -162,6 +170,13 @@ class WebSocketGateway:
                     _log.warning("a socket failed", exc_info=result)
         if close_code.done():
             await _close(client, close_code.result())
+
+    def end_session(self, session_id: str) -> None:
+        """Close the sockets of a session that has ended, also those that were opened with a ticket, which have no token
+        that could be checked again."""
+        for close_code in self._running.get(session_id, ()):
+            if not close_code.done():
+                close_code.set_result(CLOSE_UNAUTHENTICATED)
 
     async def _check_session(self, client: Admitted[Any], close_code: asyncio.Future[int]) -> None:
         """Disconnect within seconds after the session or token expires, is revoked or loses the permission."""
