@@ -34,6 +34,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                     raise ValueError(f"Invalid enum value {item.value!r}")
 
 
+def is_of_unknown_kind(error: msgspec.ValidationError, tag_field: str) -> bool:
+    """Whether decoding failed because a newer server sent a kind of a union that this version does not know."""
+    return "Invalid value" in str(error) and f"$.{tag_field}" in str(error)
+
+
 class Nothing(Request, frozen=True):
     """No query, no body, or an empty response."""
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from novacron_core.api.base import Nothing, Request
+from novacron_core.api.base import Nothing, Request, is_of_unknown_kind
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.problem import Problem
 from novacron_core.values.open_enum import OpenEnum
@@ -198,7 +198,7 @@ def decode_console_frame(text: str | bytes) -> ConsoleServerFrame | None:
     try:
         frame: ConsoleServerFrame = _FRAME.decode(text)
     except msgspec.ValidationError as e:
-        if "Invalid value" in str(e) and "$.frame" in str(e):
+        if is_of_unknown_kind(e, "frame"):
             return None
         raise
     return frame

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from novacron_core.api.base import Nothing, Request, Time
+from novacron_core.api.base import Nothing, Request, Time, is_of_unknown_kind
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.nouns import NOUNS, Noun, Nouns
 from novacron_core.api.operations import Target
@@ -216,7 +216,7 @@ def decode_frame(text: str | bytes, nouns: Nouns = NOUNS) -> ServerFrame | None:
     try:
         frame: ServerFrame = _FRAME.decode(raw)
     except msgspec.ValidationError as e:
-        if "Invalid value" in str(e) and "$.frame" in str(e):
+        if is_of_unknown_kind(e, "frame"):
             return None
         raise
     return _decode_things(raw, type(frame), nouns) if isinstance(frame, InventoryFrame | ValuesFrame) else frame

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,12 +17,11 @@ from urllib.parse import urlencode
 import msgspec
 from websockets.exceptions import ConnectionClosed
 
-from novacron_core import PROTOCOL, __version__, errors
+from novacron_core import errors
 from novacron_core.api import consoles as api
-from novacron_core.api.events import CLOSE_LAGGED, CLOSE_UNAUTHENTICATED
-from novacron_core.client.connection import GIVE_UP_AFTER_S, WatchedConnection
+from novacron_core.client.connection import WatchedConnection
 from novacron_core.client.rest import Client, fill, parameters
-from novacron_core.client.sockets import open_socket
+from novacron_core.client.sockets import check_protocol, close_code, closed, open_socket, retry_wait_s
 from novacron_core.client.stream import Disconnected
 from novacron_core.values.sizes import size_text
 
@@ -32,7 +30,7 @@ WINDOW_BYTES = 32 * 1024
 _CONFIRM_BYTES = 8 * 1024
 _MAX_FRAME_BYTES = 1024 * 1024
 _PIECE_BYTES = 4096
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 10.0
+_LAST_RETRY_S = 10.0
 MAX_WAITING_BYTES = 2 * 1024 * 1024
 """What may wait to be typed: a pasted megabyte takes a serial line a while."""
 
@@ -75,10 +73,6 @@ class ConsoleClient:
     def follower(self) -> str:
         """The number of this follower, empty before it was connected."""
         return self._follower
-
-    @property
-    def connected(self) -> bool:
-        return self._socket is not None
 
     @property
     def waiting(self) -> int:
@@ -152,7 +146,7 @@ class ConsoleClient:
                 dropped = self.stop_typing()
             if dropped:
                 reason = f"{reason}; {size_text(dropped)} of what was typed here were not sent"
-            wait_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2**tries) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+            wait_s = retry_wait_s(tries, _LAST_RETRY_S)
             tries += 1
             yield Disconnected(reason, wait_s, error)
             await asyncio.sleep(wait_s)
@@ -197,9 +191,7 @@ class ConsoleClient:
             try:
                 raw = await socket.recv()
             except ConnectionClosed as e:
-                if socket.timed_out:
-                    raise errors.ServerUnreachable(f"no data from the server for {GIVE_UP_AFTER_S:.0f} s") from e
-                raise _closed(e) from e
+                raise _closed(socket, e) from e
             if isinstance(raw, bytes):
                 self._at += len(raw)
                 yield ConsoleOutput(raw, self._at)
@@ -225,10 +217,7 @@ class ConsoleClient:
         return msgspec.structs.replace(problem, lost=problem.lost + behind)
 
     def _begin(self, hello: api.ConsoleHello, socket: WatchedConnection) -> None:
-        if hello.protocol != PROTOCOL:
-            raise errors.IncompatibleServer(
-                f"server {hello.version} uses protocol {hello.protocol}, this console {__version__} uses {PROTOCOL}"
-            )
+        check_protocol(hello.version, hello.protocol)
         self._stream, self._follower = hello.stream, hello.follower
         self._at = self._confirmed = hello.at
         self._socket = socket
@@ -256,16 +245,12 @@ def _decode(text: str) -> api.ConsoleServerFrame | None:
         raise errors.IncompatibleServer(f"the server sent an invalid frame: {e}") from e
 
 
-def _closed(e: ConnectionClosed) -> errors.NovaCronError:
-    code = e.rcvd.code if e.rcvd else None
-    if code == CLOSE_UNAUTHENTICATED:
-        return errors.ServerUnreachable("the access token has expired")
-    if code == CLOSE_LAGGED:
-        return errors.ServerUnreachable("the server closed the connection: this console was too slow")
+def _closed(socket: WatchedConnection, e: ConnectionClosed) -> errors.NovaCronError:
+    code = None if socket.timed_out else close_code(e)
     if code == api.CLOSE_GONE:
         return errors.NotFound("the VM was deleted, or belongs to somebody else now")
     if code == api.CLOSE_IDLE:
         return errors.Conflict("the server closed the console: nothing was typed or printed for hours")
     if code == api.CLOSE_REPLACED:
         return errors.Conflict("the console was opened again by another connection of this session")
-    return errors.ServerUnreachable("the connection to the server was lost")
+    return closed(socket, e)

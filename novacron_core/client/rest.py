@@ -75,8 +75,8 @@ class Client:
 
     `clean` is applied to the raw JSON text of every response before it is decoded, and must keep it valid JSON. It is
     the one place where strings from outside are made safe for a terminal, but for endpoints that are `as_sent`.
-    `certificate` is the fingerprint of the only accepted certificate; without it the system's authorities decide. The route to the server, with or without a
-    proxy, is chosen here: raises what `route_to` raises. `verify` gets the address and raises ServerUnreachable when it
+    `certificate` is the fingerprint of the only accepted certificate; without it the system's authorities decide. The
+    route to the server, with or without a proxy, is chosen here: raises what `route_to` raises. `verify` gets the address and raises ServerUnreachable when it
     is not the server's: before a password or refresh token is sent there, and before the first access token since the
     connection was lost. `read_only` is the sentence that refuses every change before it is sent, except those of the
     session; empty for none.

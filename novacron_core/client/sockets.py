@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.http11 import Response
 
-from novacron_core import __version__, errors
+from novacron_core import PROTOCOL, __version__, errors
+from novacron_core.api.events import CLOSE_LAGGED, CLOSE_UNAUTHENTICATED
 from novacron_core.client import diagnosis, foreign
-from novacron_core.client.connection import WatchedConnection
+from novacron_core.client.connection import GIVE_UP_AFTER_S, WatchedConnection
 from novacron_core.client.rest import Client, decode_problem
+
+_FIRST_RETRY_S = 0.25
 
 
 class _Connect(connect):
@@ -68,6 +72,36 @@ def _refusal(client: Client, response: Response, path: str) -> errors.NovaCronEr
 
 def _lower(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     return ((name.lower(), value) for name, value in headers)
+
+
+def retry_wait_s(tries: int, at_most_s: float) -> float:
+    """How long to wait after so many failed attempts: longer each time, and never at the same moment as others."""
+    return min(at_most_s, _FIRST_RETRY_S * 2.0**tries) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+
+
+def check_protocol(version: str, protocol: int) -> None:
+    """Raises IncompatibleServer when a server of this version speaks another protocol."""
+    if protocol != PROTOCOL:
+        raise errors.IncompatibleServer(
+            f"server {version} uses protocol {protocol}, this console {__version__} uses {PROTOCOL}"
+        )
+
+
+def close_code(e: ConnectionClosed) -> int | None:
+    """The code with which the server closed a socket, None if the connection broke."""
+    return e.rcvd.code if e.rcvd else None
+
+
+def closed(socket: WatchedConnection, e: ConnectionClosed) -> errors.NovaCronError:
+    """Why a socket has ended. All of it can change by connecting again."""
+    if socket.timed_out:
+        return errors.ServerUnreachable(f"no data from the server for {GIVE_UP_AFTER_S:.0f} s")
+    if close_code(e) == CLOSE_UNAUTHENTICATED:
+        # The token expired or the session ended: a refresh shows which.
+        return errors.ServerUnreachable("the access token has expired")
+    if close_code(e) == CLOSE_LAGGED:
+        return errors.ServerUnreachable("the server closed the connection: this console was too slow")
+    return errors.ServerUnreachable("the connection to the server was lost")
 
 
 def socket_url(base_url: str, path: str, query: str = "") -> str:

@@ -6,7 +6,6 @@ Between frames it yields `Connected` and `Disconnected`, so that the console can
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -15,14 +14,14 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from novacron_core import PROTOCOL, __version__, errors
+from novacron_core import errors
 from novacron_core.api import events
-from novacron_core.client.connection import GIVE_UP_AFTER_S, WatchedConnection
+from novacron_core.client.connection import WatchedConnection
 from novacron_core.client.rest import Client
-from novacron_core.client.sockets import open_socket
+from novacron_core.client.sockets import check_protocol, closed, open_socket, retry_wait_s
 
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 15.0
+_LAST_RETRY_S = 15.0
 _SUBSCRIBE_GAP_S = 0.3
 """Minimum seconds between two subscription changes: scrolling through a list must not flood the server."""
 
@@ -111,7 +110,7 @@ async def stream(
             reason, error = e.detail, e
         except OSError as e:
             reason = f"the connection failed on this machine: {e.strerror or e}"
-        wait_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2**tries) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        wait_s = retry_wait_s(tries, _LAST_RETRY_S)
         tries += 1
         yield Disconnected(reason, wait_s, error)
         await asyncio.sleep(wait_s)
@@ -168,12 +167,11 @@ async def _frames(client: Client, socket: WatchedConnection) -> AsyncIterator[Up
         try:
             raw = await socket.recv(decode=True)
         except ConnectionClosed as e:
-            if socket.timed_out:
-                raise errors.ServerUnreachable(f"no data from the server for {GIVE_UP_AFTER_S:.0f} s") from e
-            raise _closed(e) from e
+            raise closed(socket, e) from e
         frame = _decode(client.clean(str(raw)))
         if isinstance(frame, events.Hello):
-            yield Connected(_checked(frame))
+            check_protocol(frame.version, frame.protocol)
+            yield Connected(frame)
         elif isinstance(frame, events.ProblemFrame):
             raise errors.from_problem(frame.problem)
         elif frame is not None and not isinstance(frame, events.Pong | events.Subscribed | events.Unsubscribed):
@@ -196,24 +194,6 @@ def _decode(text: str) -> events.ServerFrame | None:
         raise errors.IncompatibleServer(f"the server sent a frame that is not JSON: {e}") from e
     except RecursionError as e:
         raise errors.IncompatibleServer("the server sent a frame that is nested too deeply") from e
-
-
-def _checked(hello: events.Hello) -> events.Hello:
-    if hello.protocol != PROTOCOL:
-        raise errors.IncompatibleServer(
-            f"server {hello.version} uses protocol {hello.protocol}, this console {__version__} uses {PROTOCOL}"
-        )
-    return hello
-
-
-def _closed(e: ConnectionClosed) -> errors.NovaCronError:
-    code = e.rcvd.code if e.rcvd else None
-    if code == events.CLOSE_UNAUTHENTICATED:
-        # The token expired or the session ended: a refresh shows which.
-        return errors.ServerUnreachable("the access token has expired")
-    if code == events.CLOSE_LAGGED:
-        return errors.ServerUnreachable("the server closed the connection: this console was too slow")
-    return errors.ServerUnreachable("the connection to the server was lost")
 
 
 def _query(after: int | None) -> str:

@@ -144,9 +144,9 @@ class _RawConsole:
         if begins < self._replayed_until and sys.stdout.isatty():
             old = self._replayed_until - begins
             data = _QUESTIONS.sub(b"", data[:old]) + data[old:]
-        for at in (data.rfind(b"\x1b[?1049h"), data.rfind(b"\x1b[?1049l")):
-            if at >= 0:
-                self._alternate = data.rfind(b"\x1b[?1049h") > data.rfind(b"\x1b[?1049l")
+        entered, left = data.rfind(b"\x1b[?1049h"), data.rfind(b"\x1b[?1049l")
+        if entered != left:
+            self._alternate = entered > left
         await _write(data)
         self._printed_at = asyncio.get_running_loop().time()
         self.console.confirm(output.at)

@@ -20,13 +20,11 @@ class LogView(ScrollView, can_focus=True):
 
     DEFAULT_CSS = """
     LogView { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; overflow-x: auto; }
-    """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--cursor", "log--marked", "log--found"}
-    DEFAULT_CSS += """
     LogView > .log--cursor { background: $panel; }
     LogView > .log--marked { color: $accent; }
     LogView > .log--found { color: $tone-warn; }
     """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--cursor", "log--marked", "log--found"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),

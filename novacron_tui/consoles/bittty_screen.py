@@ -19,6 +19,7 @@ from bittty.style import Style
 from bittty.video import Video, WideHead
 from rich.cells import get_character_cell_size
 
+from novacron_tui.consoles.guest_screen import MAX_MARKS
 from novacron_tui.consoles.screen_rows import (
     BOLD,
     CONCEAL,
@@ -36,8 +37,6 @@ from novacron_tui.consoles.screen_rows import (
 )
 
 _MODEL = replace(XTERM, options=frozenset(), control_capabilities=EDITING, reflows=True)
-_MAX_MARKS = 2
-"""Marks on one character. More are drawn over its neighbours, and cost memory."""
 _MAX_STYLES = 4096
 
 
@@ -96,7 +95,7 @@ class BitttyScreen:
             return
         column = page.owner_x(column, cursor.y)
         style, text = page.grid[cursor.y][column]
-        if text and text != " " and len(text) <= _MAX_MARKS:
+        if text and text != " " and len(text) <= MAX_MARKS:
             marked = WideHead(text + mark) if isinstance(text, WideHead) else text + mark
             page.grid[cursor.y][column] = (style, marked)
             page.row_gen[cursor.y] = page.generation

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from novacron_tui.consoles.screen_rows import CursorPosition, ScreenRow
 
+MAX_MARKS = 2
+"""Marks on one character. More are drawn over its neighbours, and cost memory."""
+
 
 class GuestScreen(Protocol):
     """A screen of cells. All rows and columns count from 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from textual import events, on
@@ -23,7 +24,7 @@ from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.text_bar import Piece, TextBar
 
 if TYPE_CHECKING:  # the client imports httpx: not before the first paint
-    from novacron_core.client.consoles import ConsoleClient, ConsoleUpdate
+    from novacron_core.client.consoles import ConsoleClient, ConsoleOutput, ConsoleUpdate
 
 _TOLD_LOST_BYTES = 64
 """More lost bytes than this are no keys but pasted text, and their number is told."""
@@ -136,10 +137,7 @@ class ConsolePane(Vertical):
         if self._wants_typing:
             self.start_typing()
 
-    def _show(self, output: object) -> None:
-        from novacron_core.client.consoles import ConsoleOutput
-
-        assert isinstance(output, ConsoleOutput)
+    def _show(self, output: ConsoleOutput) -> None:
         assert self._client is not None
         # What a guest asked before this console was there is answered already, or of no use: an answer is typed.
         before = output.at - len(output.data)
@@ -152,7 +150,7 @@ class ConsolePane(Vertical):
     def _ring(self) -> None:
         """Pass on the guest's bell, at most once a second."""
         bells, self._bells = self._bells, self.terminal.emulator.bells
-        now = self.app._loop.time() if self.app._loop else 0.0
+        now = monotonic()
         if self._bells > bells and self.terminal.typing and now - self._rang_at > _BELL_S:
             self._rang_at = now
             self.app.bell()

@@ -14,6 +14,7 @@ from typing import Any
 import pyte
 from rich.cells import get_character_cell_size
 
+from novacron_tui.consoles.guest_screen import MAX_MARKS
 from novacron_tui.consoles.screen_rows import (
     BOLD,
     DEFAULT_COLOR,
@@ -32,7 +33,6 @@ _NAMES = ("black", "red", "green", "brown", "blue", "magenta", "cyan", "white")
 _COLORS = {name: at for at, name in enumerate(_NAMES)} | {f"bright{name}": 8 + at for at, name in enumerate(_NAMES)}
 _COLORS |= {"bfightmagenta": 13, "default": DEFAULT_COLOR}  # pyte's own spelling
 _COLON_SGR = re.compile(r"\x1b\[([0-9;]*:[0-9;:]*)m")
-_MAX_MARKS = 2
 
 
 class _Screen(pyte.Screen):
@@ -102,7 +102,7 @@ class PyteScreen:
         column = screen.cursor.x - 1
         if column > 0 and not line[column].data:
             column -= 1
-        if column >= 0 and line[column].data.strip() and len(line[column].data) <= _MAX_MARKS:
+        if column >= 0 and line[column].data.strip() and len(line[column].data) <= MAX_MARKS:
             line[column] = line[column]._replace(data=line[column].data + mark)
             screen.dirty.add(screen.cursor.y)
 

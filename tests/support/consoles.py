@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from novacron_core import errors
 from novacron_core.api import consoles as api
+from novacron_core.api import vms
 from novacron_core.client import Client, Disconnected
 from novacron_core.client.consoles import ConsoleClient, ConsoleOutput
+from novacron_core.client.sockets import socket_url
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 SHELL = """
@@ -111,3 +119,28 @@ async def watching(client: Client, vm_id: str, *, write: bool = True, confirms: 
     finally:
         watcher.task.cancel()
         await asyncio.wait({watcher.task})
+
+
+@asynccontextmanager
+async def raw_console(server: LiveServer, vm: vms.VM, query: str = "", client: Client | None = None, **more: Any) -> AsyncIterator[
+    ClientConnection
+]:  # fmt: skip
+    """A socket without a client of ours behind it."""
+    url = socket_url(server.url, api.CONSOLE.path.replace("{vm_id}", vm.id), query)
+    headers = {"Authorization": (client or server.admin).credentials.authorization}
+    async with connect(url, additional_headers=headers, compression=None, **more) as opened:
+        yield opened
+
+
+async def console_hello(opened: ClientConnection) -> api.ConsoleHello:
+    hello = api.decode_console_frame(await opened.recv())
+    assert isinstance(hello, api.ConsoleHello)
+    return hello
+
+
+async def console_close_code(opened: ClientConnection) -> int:
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            await asyncio.wait_for(opened.recv(), 20)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code

@@ -94,7 +94,7 @@ def _known(log: SerialLog, position: int, offset: int) -> str:
 
 
 def _find(log: SerialLog, cursor: str) -> int | None:
-    """Where to go on, None if what is there now is not what was there."""
+    """The position to continue at; None if the log no longer has the bytes that the cursor was taken after."""
     inode, offset, known = cursor.split("-")
     place = int(inode, 16), int(offset, 16)
     position = 0 if place == (0, 0) else log.position(*place)

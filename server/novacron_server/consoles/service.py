@@ -34,11 +34,6 @@ class Consoles:
         self._closing: set[asyncio.Task[None]] = set()
         inventory.domain_read.listen(self._vm_read)
 
-    @property
-    def followers(self) -> int:
-        """How many follow a console now."""
-        return sum(len(console.followers) for console in self._open.values())
-
     def vm(self, principal: Principal, vm_id: str) -> VM:
         """The VM whose console it is. Raises NotFound, and Conflict where two hosts have it."""
         vm = self._inventory.vm(principal, vm_id)
@@ -50,7 +45,7 @@ class Consoles:
         """Raises RateLimited when as many as may follow this console already."""
         console = self._open.get((vm.host, vm.id))
         if console is not None and query.follower not in console.followers and len(console.followers) >= MAX_FOLLOWERS:
-            raise errors.RateLimited(f"{MAX_FOLLOWERS} clients follow this console already", retry_after_s=10)
+            raise _too_many()
 
     def shows(self, principal: Principal, vm: VM) -> bool:
         """Whether the principal may still see this VM, on this host."""
@@ -73,7 +68,7 @@ class Consoles:
         else:
             earlier = None
         if len(console.followers) >= MAX_FOLLOWERS:
-            raise errors.RateLimited(f"{MAX_FOLLOWERS} clients follow this console already")
+            raise _too_many()
         follower = ConsoleFollower(principal, console.ring, writes=query.write, window=query.window)
         if query.stream == console.stream:
             follower.start_at(query.after)
@@ -120,3 +115,7 @@ class Consoles:
 
     def _host(self, key: Key) -> LibvirtHost:
         return self._inventory.require_host_up(key[0])
+
+
+def _too_many() -> errors.RateLimited:
+    return errors.RateLimited(f"{MAX_FOLLOWERS} clients follow this console already", retry_after_s=10)

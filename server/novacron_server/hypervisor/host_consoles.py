@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from novacron_server.hypervisor.connection.calls import Calls
 from novacron_server.hypervisor.connection.connection import LibvirtConnection
@@ -55,10 +54,4 @@ class HostConsoles(Calls[DomainReader]):
     def release(self, console: SerialConsole) -> None:
         """Give a console back, without waiting for it."""
         console.forget_host()
-        future = self._supervisor.consoles.submit(console.release)
-        future.add_done_callback(_retrieve)
-
-
-def _retrieve(future: Any) -> None:
-    if not future.cancelled():
-        future.exception()
+        self._supervisor.consoles.submit(console.release)

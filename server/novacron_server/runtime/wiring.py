@@ -278,7 +278,8 @@ async def _build(background: Background, settings: Settings, database: Database,
 
     instance, hosts, seq = await database.run(read_identity)
     committed: Signal[None] = Signal()
-    group_commit = GroupCommit(database, lambda: committed.emit(None))
+    wake = partial(committed.emit, None)
+    group_commit = GroupCommit(database, wake)
     managed_pools = ManagedPools(instance, settings.data_dir)
     latest = LatestSamples(lambda host_id: state.responds(host_id))
     state = InventoryState(managed_pools.managed_tier, rates_on(latest))
@@ -306,16 +307,15 @@ async def _build(background: Background, settings: Settings, database: Database,
     operations = Operations(database, group_commit, procedures, state, endings, ScopeAdmission(state))
     vms = VMs(inventory, operations, planner, group_commit)
     ownership = Ownership(inventory, operations)
-    access_services = build_access(settings, database, lambda: committed.emit(None), lambda ended: end_session(ended))
+    access_services = build_access(settings, database, wake, lambda session_id: gateway.end_session(session_id))
     access = access_services.access
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     metrics = _metrics(settings, database, inventory, latest)
     volumes = Volumes(inventory, operations)
     heat = _heat(settings, database, group_commit, inventory, latest, operations, volumes)
     samples = SampleStreamer(latest, state, ShownHeat(heat.book))
-    audit = build_auditing(settings, database, state, lambda: committed.emit(None))
+    audit = build_auditing(settings, database, state, wake)
     gateway = _gateway(settings, access)
-    end_session = partial(_end_session, hub, gateway)
     return Parts(
         background=background,
         scheduler=_scheduler(settings, database, audit),
@@ -357,12 +357,6 @@ def _metrics(settings: Settings, database: Database, inventory: Inventory, lates
         samples_kept=timedelta(hours=settings.samples_kept_hours),
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
-
-
-def _end_session(hub: Hub, gateway: WebSocketGateway, session_id: str) -> None:
-    """Close everything that is open for a session that has ended."""
-    hub.end_session(session_id)
-    gateway.end_session(session_id)
 
 
 def _gateway(settings: Settings, access: Access) -> WebSocketGateway:

@@ -202,12 +202,6 @@ class Hub:
             self._listeners.discard(listener)
             self._shown.end(listener.principal)
 
-    def end_session(self, session_id: str) -> None:
-        """Disconnect the listeners of a session that ended."""
-        for listener in self._listeners:
-            if listener.principal.session_id == session_id:
-                listener.end(api.CLOSE_UNAUTHENTICATED)
-
     @property
     def listeners(self) -> int:
         return len(self._listeners)

@@ -7,55 +7,26 @@ import contextlib
 import os
 import random
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psutil
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
 from novacron_core.api import consoles as api
 from novacron_core.api import vms
 from novacron_core.api.events import CLOSE_UNAUTHENTICATED
 from novacron_core.client import Client, Disconnected
 from novacron_core.client.consoles import ConsoleClient, ConsoleOutput
-from novacron_core.client.sockets import socket_url
 from novacron_server.consoles import service
 from novacron_server.consoles.console import SharedConsole
 from novacron_server.consoles.follower import ConsoleFollower
 from tests.support.accounts import PASSWORD
-from tests.support.consoles import Watcher, watching
+from tests.support.consoles import Watcher, console_hello, raw_console, watching
 from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio
 MIB = 1 << 20
-
-
-@contextlib.asynccontextmanager
-async def raw(server: LiveServer, vm: vms.VM, query: str = "", client: Client | None = None, **more: Any) -> AsyncIterator[
-    ClientConnection
-]:  # fmt: skip
-    """A socket without a client of ours behind it."""
-    url = socket_url(server.url, api.CONSOLE.path.replace("{vm_id}", vm.id), query)
-    headers = {"Authorization": (client or server.admin).credentials.authorization}
-    async with connect(url, additional_headers=headers, compression=None, **more) as opened:
-        yield opened
-
-
-async def hello_of(opened: ClientConnection) -> api.ConsoleHello:
-    hello = api.decode_console_frame(await opened.recv())
-    assert isinstance(hello, api.ConsoleHello)
-    return hello
-
-
-async def close_code(opened: ClientConnection) -> int:
-    with pytest.raises(ConnectionClosed) as closed:
-        while True:
-            await asyncio.wait_for(opened.recv(), 20)
-    assert closed.value.rcvd is not None
-    return closed.value.rcvd.code
 
 
 async def shared(server: LiveServer, vm: vms.VM) -> SharedConsole:
@@ -115,8 +86,8 @@ async def test_fifty_followers_see_the_same_and_none_notices_those_that_do_not_r
     slow, leaves = Bytes(clients[2], vm.id, pause_s=0.2), Bytes(clients[2], vm.id)
     kernel = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
     kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    async with raw(server, vm, "write=false", client=clients[2], sock=kernel, max_queue=1) as deaf:
-        await hello_of(deaf)
+    async with raw_console(server, vm, "write=false", client=clients[2], sock=kernel, max_queue=1) as deaf:
+        await console_hello(deaf)
         deaf.transport.pause_reading()
         await wait(lambda: all(each.ready for each in (*fast, slow, leaves)))
         console, sent = await shared(server, vm), bytearray()

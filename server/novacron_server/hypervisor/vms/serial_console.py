@@ -26,7 +26,7 @@ import structlog
 from novacron_core.errors import Conflict, HostUnavailable, NotFound, Unsupported
 from novacron_server.hypervisor.connection.connection import ConnectionLost, LibvirtConnection
 from novacron_server.hypervisor.connection.supervisor import schedule
-from novacron_server.hypervisor.faults import code_of, plain, translate
+from novacron_server.hypervisor.faults import code_of, plain
 
 _log = structlog.get_logger(__name__)
 _PIECE_BYTES = 64 * 1024
@@ -244,7 +244,7 @@ def _settle(future: asyncio.Future[bool], result: bool) -> None:
         future.set_result(result)
 
 
-def _refusal(error: Any) -> Exception:
+def _refusal(error: Exception) -> Exception:
     """The error to raise for a console that libvirt does not open. Source: libvirt 9.0, qemuDomainOpenConsole."""
     code, text = code_of(error), str(error)
     if code == libvirt.VIR_ERR_NO_DOMAIN:
@@ -257,4 +257,4 @@ def _refusal(error: Any) -> Exception:
         return NoConsole("the VM has no serial port")
     if "not using a PTY" in text:
         return NoConsole("the serial port of the VM goes to a file or network address, not to libvirt")
-    return error if isinstance(error, Exception) else translate(error)
+    return error
