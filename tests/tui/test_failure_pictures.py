@@ -65,9 +65,7 @@ CASES = [(picture, size) for picture in PICTURES for size in picture.sizes]
 def test_picture(picture: Picture, size: tuple[int, int], snap_compare: Any) -> None:
     async def reach(pilot: Any) -> None:
         await until(pilot, lambda: home(pilot.app) and picture.ready(pilot.app), picture.name)
-        await pilot.press(*picture.keys)
-        if picture.then:
-            await until(pilot, lambda: picture.then is not None and picture.then(pilot.app), picture.name)
+        await picture.press(pilot)
         await pilot.pause()
 
     assert snap_compare(picture.app(), run_before=reach, terminal_size=size)

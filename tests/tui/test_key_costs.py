@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from textual._wait import wait_for_idle
 from textual.app import App
 from textual.screen import Screen
 
@@ -39,6 +40,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         counts["asked"] += 1
         return asked(self, *args)  # type: ignore[arg-type]
 
+    monkeypatch.setattr("textual.app.wait_for_idle", wait_for_idle)  # frames come when Textual's own clock lets them
     monkeypatch.setattr(App, "_display", count_display)
     monkeypatch.setattr(Screen, "_refresh_layout", count_layout)
     monkeypatch.setattr(VMActionRunner, "why_not", count_asked)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.client import Disconnected
 from novacron_tui.app import Console
+from tests.support.console.looking import until
 from tests.support.console.wire import Stream
 from tests.support.console.world import (
     NOW,
@@ -54,9 +57,17 @@ class Picture:
     name: str
     app: Callable[[], Console]
     ready: Callable[[Console], bool] = home
-    keys: Sequence[str] = ()
+    keys: Sequence[str | Callable[[Console], bool]] = ()
+    """What is pressed, and between two keys what the app must show before the next one."""
     then: Callable[[Console], bool] | None = None
     sizes: Sequence[tuple[int, int]] = field(default=(SMALL, LARGE))
+
+    async def press(self, pilot: Any) -> None:
+        """Press the keys and wait for what they lead to."""
+        for key in self.keys:
+            await (pilot.press(key) if isinstance(key, str) else until(pilot, partial(key, pilot.app), self.name))
+        if self.then:
+            await until(pilot, partial(self.then, pilot.app), self.name)
 
 
 def cut() -> Stream:
