@@ -84,9 +84,13 @@ class Watcher:
 
     async def in_state(self, state: api.LineState, timeout_s: float = 60) -> None:
         async def reached() -> bool | None:
+            assert self.error is None, self.error
             return True if self.state is state else None
 
-        await until(reached, timeout_s)
+        try:
+            await until(reached, timeout_s)
+        except AssertionError as e:
+            raise AssertionError(f"not {state} but {self.state}; the last that was told: {self.frames[-8:]}") from e
 
     async def see(self, text: str, timeout_s: float = 120) -> None:
         """Wait until this was printed."""

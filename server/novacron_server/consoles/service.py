@@ -35,7 +35,8 @@ class Consoles:
         inventory.domain_read.listen(self._vm_read)
 
     def vm(self, principal: Principal, vm_id: str) -> VM:
-        """The VM whose console it is. Raises NotFound, and Conflict where two hosts have it."""
+        """The VM whose console it is. Raises NotFound, HostUnavailable while that is not known yet, and Conflict where two
+        hosts have it."""
         vm = self._inventory.vm(principal, vm_id)
         if vm.duplicate_on:
             raise errors.Conflict("two hosts have a VM with this id: the console of neither can be opened")
@@ -49,10 +50,7 @@ class Consoles:
 
     def shows(self, principal: Principal, vm: VM) -> bool:
         """Whether the principal may still see this VM, on this host."""
-        try:
-            return self._inventory.vm(principal, vm.id).host == vm.host
-        except errors.NotFound:
-            return False
+        return self._inventory.shows(principal, (vm.host, vm.id))
 
     def join(self, principal: Principal, vm: VM, query: ConsoleQuery) -> tuple[SharedConsole, ConsoleFollower]:
         """Follow a VM's console. Raises RateLimited when too many do."""

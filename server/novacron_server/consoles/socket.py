@@ -69,7 +69,7 @@ class ConsoleSocket:
         return self._gateway.handler(api.CONSOLE, self._serve, self._check)
 
     def _check(self, client: Admitted[api.ConsoleQuery]) -> None:
-        """Raises NotFound, Conflict, RateLimited."""
+        """Raises NotFound, HostUnavailable, Conflict, RateLimited."""
         self._consoles.check_room(self._consoles.vm(client.principal, client.path["vm_id"]), client.query)
 
     async def _serve(self, client: Admitted[api.ConsoleQuery]) -> None:

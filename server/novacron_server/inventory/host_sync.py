@@ -77,6 +77,11 @@ class HostSync:
         self.first_read_done = asyncio.Event()
         """Set once the host has been read, or is known to be down."""
 
+    @property
+    def was_read(self) -> bool:
+        """Whether this server knows the host's VMs, as they are or were."""
+        return not self._is_first_read
+
     # -- notifications -------------------------------------------------------------------------------------------
 
     def hint(self, hint: Hint) -> None:

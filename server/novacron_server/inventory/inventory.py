@@ -133,11 +133,28 @@ class Inventory:
         return filter(test, self.vms(principal))
 
     def vm(self, principal: Principal, vm_id: str) -> VM:
-        """Raises NotFound, with the same message for another tenant's VM as for a missing one."""
+        """Raises NotFound, with the same message for another tenant's VM as for a missing one; HostUnavailable while it is
+        not known yet whether there is such a VM: after a restart of the server, until its host was read."""
         vm = next((vm for vm in self.state.vms_with(vm_id) if may_see_vm(principal, vm)), None)
         if vm is None:
+            self._require_read(principal, vm_id)
             raise errors.NotFound("VM not found")
         return vm
+
+    def shows(self, principal: Principal, key: Key) -> bool:
+        """Whether the principal may see the VM at this key now."""
+        vm = self.state.composed(key)
+        return vm is not None and may_see_vm(principal, vm)
+
+    def _require_read(self, principal: Principal, vm_id: str) -> None:
+        """Raises HostUnavailable for a host that may have this VM and was never read by this server. One that is known to
+        be down may have those of its rows: what else is there is not waited for."""
+        for host_id, sync in self._syncs.items():
+            if sync.was_read:
+                continue
+            row = self.state.rows.get((host_id, vm_id))
+            if not sync.first_read_done.is_set() or (row is not None and may_see_vm(principal, row)):
+                raise errors.HostUnavailable(f"{host_word(sync.host.name)} has not been read yet", retry_after_s=1)
 
     def hosts(self, principal: Principal) -> Iterator[APIHost]:
         shown = shown_to(principal, self.state.tables[HOSTS.type])

@@ -24,7 +24,7 @@ from tests.support.writing_guest import add_image, started
 pytestmark = [
     pytest.mark.qemu,
     pytest.mark.torture,
-    pytest.mark.long,  # it failed once of five times beside other suites, and why is not known yet
+    pytest.mark.long,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(1200),
 ]

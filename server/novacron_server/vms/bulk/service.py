@@ -170,7 +170,7 @@ class Bulks:
     def _find(self, principal: Principal, vm_id: str) -> VM | None:
         try:
             return self._inventory.vm(principal, vm_id)
-        except errors.NotFound:
+        except (errors.NotFound, errors.HostUnavailable):  # or it is not known yet
             return None
 
     async def children(self, principal: Principal, operation_id: str, query: ListQuery) -> Page[BulkItem]:
