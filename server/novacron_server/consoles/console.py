@@ -167,8 +167,10 @@ class SharedConsole:
 
     async def type(self, follower: ConsoleFollower, data: bytes) -> int:
         """Type for a follower; waits while the guest does not read. Returns how many bytes were typed: fewer when the line
-        has ended meanwhile, somebody else types, or the VM was paused. Raises Conflict, Forbidden when it may not type at
-        all now."""
+        has ended meanwhile, somebody else types, or the VM was paused. Raises Conflict, NotFound when the VM is not the
+        follower's to see any more, Forbidden when it only reads."""
+        if not follower.may_follow():
+            raise errors.NotFound("VM not found")
         if self.writer is not follower:
             if self.writer is not None:
                 raise errors.Conflict(f"{self.writer.principal.username} types now: take over first")
@@ -177,7 +179,9 @@ class SharedConsole:
         follower.typed_at = asyncio.get_running_loop().time()
         if console is None or (why := self._why_not_read()):
             raise errors.Conflict(f"not typed: {why if console else self.detail or 'the console is not open'}")
-        return await console.write(data, lambda: self.writer is follower and not self._why_not_read())
+        return await console.write(
+            data, lambda: self.writer is follower and follower.may_follow() and not self._why_not_read()
+        )
 
     def why_not_typed(self, follower: ConsoleFollower) -> str:
         """Why `type` has typed only a part, in words."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
@@ -21,12 +22,22 @@ _MAX_FRAMES = 200
 
 
 class ConsoleFollower:
-    """A connection. `window` is how many bytes it may be sent before it confirms some; 0: as many as its line takes."""
+    """A connection. `window` is how many bytes it may be sent before it confirms some; 0: as many as its line takes.
+    `may_follow` tells whether the VM is still shown to the principal."""
 
-    def __init__(self, principal: Principal, ring: Ring, *, writes: bool, window: int = 0) -> None:
+    def __init__(
+        self,
+        principal: Principal,
+        ring: Ring,
+        *,
+        writes: bool,
+        window: int = 0,
+        may_follow: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.id = uuid4().hex
         self.principal = principal
         self.writes = writes
+        self.may_follow = may_follow
         self.close_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.wake = asyncio.Event()
         self.sent = 0

@@ -48,10 +48,6 @@ class Consoles:
         if console is not None and query.follower not in console.followers and len(console.followers) >= MAX_FOLLOWERS:
             raise _too_many()
 
-    def shows(self, principal: Principal, vm: VM) -> bool:
-        """Whether the principal may still see this VM, on this host."""
-        return self._inventory.shows(principal, (vm.host, vm.id))
-
     def join(self, principal: Principal, vm: VM, query: ConsoleQuery) -> tuple[SharedConsole, ConsoleFollower]:
         """Follow a VM's console. Raises RateLimited when too many do."""
         key = (vm.host, vm.id)
@@ -67,7 +63,13 @@ class Consoles:
             earlier = None
         if len(console.followers) >= MAX_FOLLOWERS:
             raise _too_many()
-        follower = ConsoleFollower(principal, console.ring, writes=query.write, window=query.window)
+        follower = ConsoleFollower(
+            principal,
+            console.ring,
+            writes=query.write,
+            window=query.window,
+            may_follow=partial(self._inventory.shows, principal, key),
+        )
         if query.stream == console.stream:
             follower.start_at(query.after)
         else:

@@ -26,7 +26,8 @@ from novacron_server.http.websocket.inbox import Inbox, InboxLimits, Socket
 
 LIMITS = InboxLimits(messages_per_minute=6000, max_bytes=api.MAX_INPUT_BYTES)
 """A held key repeats 30 times a second, and each 32 KiB of output may be confirmed."""
-CHECK_S = 2.0
+CHECK_S = 1.0
+"""How often it is looked whether the VM is still there, for a client that sends nothing: a lost right ends within 2 s."""
 IDLE_S = 8 * 3600.0
 """After so long without a typed or printed byte a console is closed."""
 _LOOK_S = 0.25
@@ -143,6 +144,9 @@ class ConsoleSocket:
     async def _read(self, inbox: Inbox, seat: _Seat) -> None:
         while True:
             kind, message = await inbox.receive_kind()
+            if not seat.follower.may_follow():
+                seat.follower.close(api.CLOSE_GONE)
+                return
             try:
                 if kind == "binary":
                     self._queue(message, seat)
@@ -202,7 +206,7 @@ class ConsoleSocket:
         loop = asyncio.get_running_loop()
         while not seat.follower.close_code.done():
             await asyncio.sleep(CHECK_S)
-            if not self._consoles.shows(seat.principal, seat.vm):
+            if not seat.follower.may_follow():
                 seat.follower.close(api.CLOSE_GONE)
             elif loop.time() - max(seat.follower.typed_at, seat.console.output_at) > self._idle_s:
                 seat.follower.close(api.CLOSE_IDLE)
