@@ -142,7 +142,9 @@ class ServerWithDatabase(LiveServer):
 async def open_server(data_dir: Path, hypervisors: list[str], **more: Any) -> AsyncIterator[ServerWithDatabase]:
     """Serve until the end of the block, with an administrator signed in and every host up. `more` are settings."""
     async with EmbeddedPostgres(data_dir, data_dir / "r", durable=False) as postgres:
-        settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, requests_per_minute=10**6, **more)
+        settings = Settings(
+            data_dir=data_dir, sign_ins_per_minute=1000, requests_per_minute=10**6, sockets_per_minute=10**6, **more
+        )
         async with (
             running(settings, postgres.owner_url, postgres.app_url, hypervisors) as (url, parts),
             Client(url) as admin,

@@ -100,6 +100,11 @@ class Middleware:
             elif scope["type"] == "http":
                 asked.refused = refusal
                 await _refuse(send_with_headers, refusal, request_id)
+            elif "websocket.http.response" in (scope.get("extensions") or {}):
+                # A socket that is only closed is answered with a bare 403: to our clients, that they are signed out.
+                asked.refused = refusal
+                await receive()
+                await _refuse(send, refusal, request_id, kind="websocket.http.response")
             else:
                 asked.refused = refusal
                 await receive()
@@ -173,13 +178,13 @@ class _AccessLogLine:
         _log.info("request", status=self.status, ms=milliseconds, **self._fields)
 
 
-async def _refuse(send: Any, error: errors.NovaCronError, request_id: str) -> None:
+async def _refuse(send: Any, error: errors.NovaCronError, request_id: str, *, kind: str = "http.response") -> None:
     body = msgspec.json.encode(error.problem(request_id))
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": error.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
 
 
 def _request_id(scope: Any) -> str:

@@ -14,12 +14,13 @@ from novacron_core import errors
 from novacron_core.api import audit, vms
 from novacron_core.api import consoles as api
 from novacron_core.api.access import WS_TICKET
-from novacron_core.client import Client
+from novacron_core.client import Client, Disconnected
 from novacron_core.client.sockets import socket_url
 from novacron_core.values.roles import Role
 from novacron_server.consoles.console import SharedConsole
 from novacron_server.consoles.follower import TAIL_BYTES
 from novacron_server.consoles.ring import RING_BYTES
+from novacron_server.http.limits import Budget, RateLimits
 from tests.support.consoles import watching
 from tests.support.server import LiveServer
 from tests.support.waiting import until
@@ -193,3 +194,27 @@ async def test_frame_of_a_newer_server_is_passed_over() -> None:
     assert api.decode_console_frame('{"frame":"hologram"}') is None
     with pytest.raises(msgspec.ValidationError):
         api.decode_console_frame('{"frame":"skipped","bytes":"many","at":1}')
+
+
+async def test_client_that_opens_too_many_sockets_is_told_so_and_not_that_it_is_signed_out(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm = await server.vm("test")
+    path, headers = path_of(vm), {"Authorization": server.admin.credentials.authorization}
+    budget = Budget(limit=1, remaining=0, reset_s=9.0, refused=True)
+    take = RateLimits.take
+    monkeypatch.setattr(
+        RateLimits, "take", lambda self, *asked: budget if asked[2] == "websocket" else take(self, *asked)
+    )
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(socket_url(server.url, path), additional_headers=headers)
+    assert (refused.value.response.status_code, refused.value.response.headers["retry-after"]) == (429, "9")
+    async with watching(server.admin, vm.id) as watcher:
+
+        async def told() -> str | None:
+            assert watcher.error is None, watcher.error
+            return next((frame.reason for frame in watcher.frames if isinstance(frame, Disconnected)), None)
+
+        assert "too many requests" in await until(told)
+        monkeypatch.undo()
+        await watcher.in_state(api.LineState.NONE)
