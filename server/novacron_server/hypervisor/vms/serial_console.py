@@ -1,7 +1,8 @@
 """One open serial console of a domain, on a connection of its own.
 
 libvirt calls back in its event thread when bytes have come. What came is handed to the loop in one piece, however many
-pieces it were, so that a guest that floods costs a busy loop memory within a bound only.
+pieces it were, so that a guest that floods costs a busy loop memory within a bound only, and no more often than every
+GATHER_S, so that it costs little time.
 
 **Typing blocks.** A stream's `send` is never short: libvirtd takes a few messages that a guest has not read, and then reads
 nothing more from that connection, no keepalive either, and `send` waits, also on a non-blocking stream. So typing has a
@@ -32,6 +33,9 @@ _log = structlog.get_logger(__name__)
 _PIECE_BYTES = 64 * 1024
 _MAX_PENDING_BYTES = 1024 * 1024
 """What may wait for the loop; beyond it the oldest bytes are dropped, and counted."""
+GATHER_S = 0.01
+"""How long output waits that follows other output. A guest prints a few bytes at a time, and to hand on, send and take them
+costs as much as a thousand. The first after a pause, such as the echo of a key, does not wait."""
 TYPED_PIECE_BYTES = 1024
 """Typed at once. libvirtd holds five of them; another writer's keys come after those."""
 KEEPALIVE = (5, 5)
@@ -79,6 +83,7 @@ class SerialConsole:
         self._stream: Any = None
         self._pending = bytearray()
         self._dropped = 0
+        self._delivered_at = float("-inf")
         self._typing = asyncio.Lock()
         self._pieces: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
         self._typist: threading.Thread | None = None
@@ -166,7 +171,7 @@ class SerialConsole:
                     del self._pending[:over]
                     self._dropped += over
             if first:
-                schedule(self._loop, self._deliver)
+                schedule(self._loop, self._plan_delivery)
 
     # -- in the thread that types ----------------------------------------------------------------------------------
 
@@ -197,7 +202,15 @@ class SerialConsole:
 
     # -- in the loop's thread --------------------------------------------------------------------------------------
 
+    def _plan_delivery(self) -> None:
+        wait_s = self._delivered_at + GATHER_S - self._loop.time()
+        if wait_s > 0:
+            self._loop.call_later(wait_s, self._deliver)
+        else:
+            self._deliver()
+
     def _deliver(self) -> None:
+        self._delivered_at = self._loop.time()
         with self._lock:
             data, self._pending = bytes(self._pending), bytearray()
             dropped, self._dropped = self._dropped, 0
