@@ -197,18 +197,23 @@ class Terminal:
 
     def read(self, timeout_s: float) -> int:
         """Read the program's output, waiting at most `timeout_s` for it. Returns the number of bytes."""
+        data = self.receive(timeout_s)
+        if data:
+            self.feed(data)
+        return len(data)
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Take the program's output as `read` does, but do not show it: the emulator is slower than many programs."""
         ready, _, _ = select.select([self._fd], [], [], max(0.0, timeout_s))
         if not ready:
-            return 0
+            return b""
         try:
             data = os.read(self._fd, 1 << 18)
         except OSError:
             data = b""
         if not data:
             self.wait_end(1.0)
-            return 0
-        self.feed(data)
-        return len(data)
+        return data
 
     def feed(self, data: bytes) -> None:
         """Feed the program's output to the emulator."""
