@@ -20,6 +20,7 @@ from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.router import action_elsewhere, stacked_screen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.screen import SignInScreen
+from novacron_tui.terminal import window
 from novacron_tui.terminal.capabilities import lacks_color
 from novacron_tui.terminal.painting import Difference, Painted
 from novacron_tui.terminal.themes import MONO, PALETTES, THEMES, resolve_theme, with_colors_of
@@ -124,6 +125,7 @@ class Console(App[None]):
         self._now = now
         self._presence: Presence | None = None
         self._painted = Painted()
+        self._title = ""
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         """Textual's: of what is to be displayed only the cells are written that the terminal does not show yet."""
@@ -131,8 +133,29 @@ class Console(App[None]):
             renderable = Difference(renderable, self._painted)
         super()._display(screen, renderable)
 
+    def show_title(self, text: str) -> None:
+        """Set the title of the terminal's window."""
+        if text != self._title and window.takes_title():
+            self._title = text
+            self._tell_terminal(window.title(text))
+
+    def ring(self) -> None:
+        """Ring the terminal's bell, unless the operator wants none."""
+        if window.rings():
+            self._tell_terminal(window.BELL)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Textual's; inside tmux and screen too."""
+        self._clipboard = text
+        self._tell_terminal(window.copying(text))
+
+    def _tell_terminal(self, sequence: str) -> None:
+        if self._driver is not None:
+            self._driver.write(sequence)
+
     def repaint(self) -> None:
         """Write the whole screen again: another program may have written to the terminal."""
+        self._title = ""
         self._painted.forget()
         self.refresh(layout=True)
 

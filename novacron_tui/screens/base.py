@@ -39,12 +39,12 @@ from novacron_tui.screens.global_actions import COMING_SCREENS, EVERYWHERE, HELP
 from novacron_tui.screens.help import HelpScreen, KeyRow
 from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.script_commands import script_command
-from novacron_tui.screens.top_line import FILTER, top_line
+from novacron_tui.screens.top_line import FILTER, top_line, window_title
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import clean, one_line
 from novacron_tui.terminal.themes import resolve_theme, with_colors_of
 from novacron_tui.terminal.type_ahead import Forget
-from novacron_tui.vms.perform import outcome
+from novacron_tui.vms.perform import outcome, took_long
 from novacron_tui.widgets.command_line import CommandLine
 from novacron_tui.widgets.confirm import Confirm, Confirmation, Question
 from novacron_tui.widgets.server_title import NamesServer
@@ -192,10 +192,13 @@ class BaseScreen(Screen[None]):
 
     def _report_outcomes(self) -> None:
         for op in self.session.take_ended():
+            if took_long(op):
+                self.app.ring()  # type: ignore[attr-defined]
             self.say(*outcome(op, self.session.left_out.get(op.id, ())))
 
     def refresh_frame(self) -> None:
         """Update the top, status and key lines; unchanged cells are not painted."""
+        self.app.show_title(window_title(self.session, self.glyphs))  # type: ignore[attr-defined]
         self._top.show(*top_line(self.session, self.glyphs, SCREENS, self.HERE))
         text, tone = self._message
         crumbs = f" {self.glyphs.arrow} ".join(self.crumbs())

@@ -48,6 +48,18 @@ def top_line(
     return left, [*work, *_screen_tabs(screens, here), *_who(session.user)]
 
 
+def window_title(session: Session, glyphs: Glyphs) -> str:
+    """What a terminal's tab says of this console: the server, that it is out of reach, and how much is wrong there."""
+    store = session.store
+    found = problems(store)
+    words = [
+        one_line(session.server.profile),
+        *(["OFFLINE"] if store.connection is ConnectionState.OFFLINE else []),
+        *([f"{glyphs.bad}{len(found)}"] if found else []),
+    ]
+    return f"{' '.join(words)} – NovaCron"
+
+
 def _who(user: User) -> list[Piece]:
     """The user, and who may work in several tenants, the one of this session: VMs may have the same names in both."""
     own = {each.tenant for each in user.memberships}

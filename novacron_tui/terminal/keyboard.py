@@ -31,6 +31,7 @@ from novacron_tui.terminal.bursts import Bursts
 from novacron_tui.terminal.capabilities import encoding_of, in_ascii
 from novacron_tui.terminal.type_ahead import key_acts
 from novacron_tui.terminal.whole_paste import WholePaste
+from novacron_tui.terminal.window import KEEP_TITLE, RESTORE_TITLE, takes_title
 
 MAX_KEPT_PASTE = 2 << 20
 """Maximum characters of a paste; the rest is dropped, and counted. A terminal takes so many (see WholePaste)."""
@@ -177,6 +178,14 @@ class TerminalDriver(LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
         for end_signal in _END_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(end_signal, self._leave)
+
+        if takes_title():
+            self.write(KEEP_TITLE)
+
+    def stop_application_mode(self) -> None:
+        if takes_title():
+            self.write(RESTORE_TITLE)
+        super().stop_application_mode()
 
     def _sigcont_application(self, *_: Any) -> None:
         """After SIGSTOP the driver was not suspended: suspend it first, or two threads would read the keys."""

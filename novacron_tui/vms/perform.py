@@ -29,6 +29,7 @@ from novacron_tui.widgets.text_bar import Piece
 
 RETRY_KEY_S = 60.0
 """A key press repeated within this time after a lost answer has the same idempotency key, so both have one effect."""
+LONG_S = 10.0
 _Press = tuple[str, frozenset[VMKey]]
 """An action and the VMs that it was requested for."""
 
@@ -241,6 +242,11 @@ def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f" in {seconds * 1000:.0f} ms" if seconds < 1 else f" in {seconds:.1f} s"
+
+
+def took_long(op: Operation) -> bool:
+    """Whether whoever asked for it may have turned to something else meanwhile."""
+    return op.finished_at is not None and (op.finished_at - op.created_at).total_seconds() >= LONG_S
 
 
 def outcome(op: Operation, left_out: Sequence[BulkItem] = ()) -> tuple[str, str]:

@@ -44,7 +44,7 @@ class NotSeen(AssertionError):
 class Terminal:
     """Runs a command at a size. Use as a context manager; the program is ended with it.
 
-    `began` and the times that `see` returns are on time.monotonic()'s clock. `received` counts bytes.
+    `began` and the times that `see` returns are on time.monotonic()'s clock. `received` counts bytes, `written` has them.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Terminal:
         self.command = command
         self.columns, self.rows = columns, rows
         self.received = 0
+        self.written = bytearray()
         self.ended = False
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
@@ -219,6 +220,7 @@ class Terminal:
         """Feed the program's output to the emulator."""
         self._stream.feed(data)
         self.received += len(data)
+        self.written += data
 
     def wait_end(self, timeout_s: float) -> int | None:
         """Wait for the program to end. Returns its exit code, None if it is still running."""
@@ -239,6 +241,6 @@ class Terminal:
         ready, _, _ = select.select([self._fd], [], [], 0.02)
         if ready:
             try:
-                self._stream.feed(os.read(self._fd, 1 << 18))
+                self.feed(os.read(self._fd, 1 << 18))
             except OSError:
                 time.sleep(0.02)
