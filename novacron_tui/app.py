@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -113,6 +114,7 @@ class Console(App[None]):
         for known in (*THEMES, *PALETTES):
             self.register_theme(known)
         self.theme = MONO if mono and not theme else with_colors_of(resolve_theme(theme), self.console.color_system)
+        self._theme_is_given = mono or bool(theme)
         self.ascii_only = ascii
         self.session: Session | None = None
         self.type_ahead = TypeAhead(self)
@@ -286,6 +288,8 @@ class Console(App[None]):
             screen, last = kind(current.session, current.glyphs), current.session.last_screens
             if kind in last:
                 screen.restore_from(last[kind])
+            else:
+                screen.begin_as_left()
             last[kind] = screen
             self.push_screen(screen)
         while type(self.screen) is not kind:
@@ -328,12 +332,21 @@ class Console(App[None]):
             updates=self._updates,
             on_rights=lambda sentence: self._show_line(sentence, "warn"),
         )
+        self._show_chosen_theme(self.session)
         screen = VMListScreen(self.session, PLAIN if self.ascii_only else FINE)
+        screen.begin_as_left()
         self.push_screen(screen)
         if server.note:
             screen.call_after_refresh(screen.say, server.note)
         self.run_worker(self._reopen_when_lost(self.session), group="place", exclusive=True)
         self.run_worker(self._note_presence(self.session), group="presence", exclusive=True)
+        self.run_worker(self.session.arranged.keep(), group="arrangement", exclusive=True)
+
+    def _show_chosen_theme(self, session: Session) -> None:
+        """The theme that this user has chosen before, unless another was asked for now."""
+        with suppress(ValueError):  # one that this version does not have
+            if (chosen := session.arranged.now.theme) and not self._theme_is_given:
+                self.theme = with_colors_of(resolve_theme(chosen), self.console.color_system)
 
     async def _note_presence(self, session: Session) -> None:
         """Say what happened since this user was last here, and note every minute that the user is here."""
@@ -436,10 +449,13 @@ class Console(App[None]):
                     key = f" ({action.key})" if action.key else ""
                     yield SystemCommand(f"{action.label}{key}", action.help, partial(screen.start, action))
         for theme in THEMES:
-            yield SystemCommand(f"theme: {theme.name}", "Change the theme", lambda n=theme.name: self._set_theme(n))
+            yield SystemCommand(f"theme: {theme.name}", "Change the theme", lambda n=theme.name: self.choose_theme(n))
 
-    def _set_theme(self, theme: str) -> None:
+    def choose_theme(self, theme: str) -> None:
+        """Show a theme, by its full name, and remember that this user wants it."""
         self.theme = with_colors_of(theme, self.console.color_system)
+        if self.session is not None:
+            self.session.arranged.note_theme(theme)
 
     async def on_unmount(self) -> None:
         """End the session that the form started, but not a saved session, nor that of a token passed in."""
@@ -448,6 +464,7 @@ class Console(App[None]):
             return
         if self._presence is not None:
             self._presence.note()
+        self.session.arranged.write()
         credentials = self.session.client.credentials
         if credentials.shared or (self._token and credentials.token == self._token):
             await self.session.client.close()

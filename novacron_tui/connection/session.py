@@ -16,6 +16,7 @@ from novacron_core.api.events import InventoryFrame, SampleRequest
 from novacron_core.api.operations import BulkItem, Operation
 from novacron_core.api.tiering import POLICY
 from novacron_core.values.roles import SET_UP_ONLY, allows
+from novacron_tui.connection.arranged import Arranged
 from novacron_tui.connection.feed import Feed
 from novacron_tui.connection.policy import KnownPolicy
 from novacron_tui.connection.store import Store, VMKey
@@ -53,6 +54,7 @@ class Session:
         self.in_flight: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
         self.left_out: dict[str, list[BulkItem]] = {}
+        self.arranged = Arranged(server.kept, user.id)
         self.last_here: datetime | None = None
         """When this user was last in a console of this profile, by the server's clock; None if that is not known."""
         self.last_screens: dict[type[Any], Any] = {}

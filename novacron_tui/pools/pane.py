@@ -19,6 +19,7 @@ from novacron_tui.widgets.text_bar import Piece
 
 class PoolPane(ListPane[Pool]):
     NOUN = "pool"
+    KEEPS_FILTER = True
     EXAMPLE = "name, or tier:hot type:dir host:kvm-a free>10G"
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:

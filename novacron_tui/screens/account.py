@@ -124,6 +124,9 @@ class AccountScreen(ReadScreen):
     def pane(self) -> SessionPane | TokenPane:
         return self.token_pane if self._on_tokens else self.session_pane
 
+    def lists(self) -> Sequence[SessionPane | TokenPane]:
+        return self.session_pane, self.token_pane
+
     def chosen(self) -> Sequence[Any]:
         """The marked rows, or else the one under the cursor."""
         return self.table.marked() or ([self.row] if self.row is not None else [])

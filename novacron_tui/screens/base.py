@@ -42,7 +42,7 @@ from novacron_tui.screens.script_commands import script_command
 from novacron_tui.screens.top_line import FILTER, top_line, window_title
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import clean, one_line
-from novacron_tui.terminal.themes import resolve_theme, with_colors_of
+from novacron_tui.terminal.themes import resolve_theme
 from novacron_tui.terminal.type_ahead import Forget
 from novacron_tui.vms.perform import outcome, took_long
 from novacron_tui.widgets.command_line import CommandLine
@@ -116,6 +116,9 @@ class BaseScreen(Screen[None]):
 
     def restore_from(self, before: Self) -> None:
         """Take over the state of the previous instance of this screen."""
+
+    def begin_as_left(self) -> None:
+        """Begin as this user has left the screen in an earlier console. Called before it is shown."""
 
     def hint(self) -> Sequence[Piece]:
         """The default text of the status line, shown when there is no message."""
@@ -346,7 +349,7 @@ class BaseScreen(Screen[None]):
 
     def _set_theme(self, theme: str) -> None:
         try:
-            self.app.theme = with_colors_of(resolve_theme(theme), self.app.console.color_system)
+            self.app.choose_theme(resolve_theme(theme))  # type: ignore[attr-defined]
         except ValueError as e:
             self.say(str(e), "warn")
 

@@ -11,6 +11,7 @@ from textual import on
 from novacron_core.values.counts import counted
 from novacron_tui.actions import Action, refusal
 from novacron_tui.screens.base import BaseScreen
+from novacron_tui.servers.arrangement import ListLook
 from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.list_pane import ListPane
 from novacron_tui.widgets.table import Table
@@ -68,6 +69,11 @@ def open_action(help: str) -> Action[Any]:
     return Action("open", "enter", "open", help, group="List", opens=True, run=lambda screen, _: screen.open_row())
 
 
+def _name(pane: ListPane[Any]) -> str:
+    """What a list is called where its arrangement is kept."""
+    return type(pane).__name__
+
+
 class ListScreen(BaseScreen):
     """A subclass overrides `pane`, and what it needs of `open_row` and `list_hint`."""
 
@@ -82,6 +88,10 @@ class ListScreen(BaseScreen):
     def open_row(self) -> None:
         """Open the row under the cursor."""
         raise NotImplementedError
+
+    def lists(self) -> Sequence[ListPane[Any]]:
+        """All lists of the screen, also those that are not shown now."""
+        return [self.pane] if self.pane is not None else []
 
     def list_hint(self) -> Sequence[Piece]:
         """The default text of the status line while the filter is valid."""
@@ -139,6 +149,21 @@ class ListScreen(BaseScreen):
     def restore_from(self, before: Self) -> None:
         if self.pane is not None and before.pane is not None:
             self.pane.restore_from(before.pane)
+
+    def begin_as_left(self) -> None:
+        looks = self.session.arranged.now.lists
+        for pane in self.lists():
+            if (look := looks.get(_name(pane))) is not None:
+                pane.begin_as_left(look.sort, look.filter, descending=look.descending)
+        if self.pane is not None and self.pane.filter.text:
+            self.call_after_refresh(self.say, "the list is filtered, as you left it", "warn")
+
+    @on(Table.Sorted)
+    @on(ListPane.Filtered)
+    def _note_look(self) -> None:
+        for pane in self.lists():
+            table, kept = pane.table, pane.filter.text if pane.KEEPS_FILTER else ""
+            self.session.arranged.note_list(_name(pane), ListLook(table.sort_key, table.descending, kept))
 
     def _offered(self) -> list[Action[Any]]:
         """While a filter is typed, letters are text: only the keys of the filter line work."""

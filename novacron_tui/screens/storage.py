@@ -117,6 +117,9 @@ class StorageScreen(ReadScreen):
     def pane(self) -> Pane:
         return self._panes()[self._shown]
 
+    def lists(self) -> Sequence[Pane]:
+        return list(self._panes().values())
+
     def _panes(self) -> dict[str, Pane]:
         return dict(zip(LISTS, (self.volume_pane, self.advice_pane, self.pool_pane, self.decision_pane), strict=True))
 

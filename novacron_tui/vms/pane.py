@@ -47,6 +47,7 @@ class VMPane(ListPane[VM]):
     """While order or filter depend on samples, every sample sorts the list again."""
 
     NOUN = "VM"
+    KEEPS_FILTER = True
     EXAMPLE = "name, or state:running host:kvm-a tag:db cpu>80 -test"
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:

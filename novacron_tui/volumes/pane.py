@@ -21,6 +21,7 @@ from novacron_tui.widgets.text_bar import Piece
 
 class VolumePane(ListPane[VolumeEntry]):
     NOUN = "volume"
+    KEEPS_FILTER = True
     EXAMPLE = "name, or tier:hot heat>10 idle>7d size>10G is:free -test"
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:

@@ -106,6 +106,11 @@ class FilterLine(Horizontal):
         self._input.value = before.text
         self.set_class(bool(before.text), "-shown")
 
+    def begin_with(self, text: str) -> None:
+        """Have a filter from the beginning. The list is not notified."""
+        self._input.value = text[:MAX_LENGTH]
+        self.set_class(bool(text), "-shown")
+
     def show_note(self, words: str, tone: str = "quiet") -> None:
         """Show a note on the right: the number of matches, or that the filter is invalid."""
         if (words, tone) != self._note:

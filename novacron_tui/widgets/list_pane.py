@@ -34,6 +34,9 @@ class ListPane(Vertical, Generic[R]):
     EXAMPLE = "name"
     """What the empty filter line shows."""
 
+    KEEPS_FILTER = False
+    """Whether the filter is part of how one has arranged the console, and not a question of the moment."""
+
     class Filtered(Message):
         """The filter was changed or closed."""
 
@@ -143,6 +146,17 @@ class ListPane(Vertical, Generic[R]):
         self.restore_cursor(before)
         self.filter.restore_from(before.filter)
         self.apply_filter(self.filter.text)
+
+    def begin_as_left(self, sort: str, filter: str, *, descending: bool) -> None:
+        """Take over the order and filter of an earlier console, as far as this list knows them."""
+        if self.table.sorts_by(sort):
+            self.table.sort_by(sort, descending)
+        if filter and self.KEEPS_FILTER:
+            self.filter.begin_with(filter)
+            self.apply_filter(filter)
+            if self.filter_error:
+                self.filter.begin_with("")
+                self.filter_error = ""
 
     def restore_cursor(self, before: Self) -> None:
         """Take over order and cursor."""

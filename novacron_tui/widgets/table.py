@@ -169,6 +169,10 @@ class Table(ScrollView, Generic[R], can_focus=True):
         if self.is_mounted:
             self.post_message(self.Sorted())
 
+    def sorts_by(self, key: str) -> bool:
+        """Whether it has such an order."""
+        return self._sort_of(key) is not None or key == self._first_sort
+
     @property
     def may_reverse(self) -> bool:
         """Whether the rows are sorted by a column, and not as they are given."""
