@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -92,6 +93,29 @@ async def test_with_all_marked_the_rules_are_asked_once_until_something_changes(
         stream.say(event(11, paused, "vm.paused"))
         await until(pilot, lambda: app.session is not None and app.session.store.seq == 11)
         await until(pilot, lambda: counted["asked"] > 0, "what may be done has changed")
+
+
+class _Knot:
+    """Refers to itself: only a collection frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+async def test_garbage_of_an_earlier_connection_is_freed_with_the_next_inventory() -> None:
+    app, stream = fleet_console()
+    knot = _Knot()
+    gone = weakref.ref(knot)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        assert gc.get_freeze_count() > len(FLEET)
+        del knot
+        gc.collect()
+        assert gone() is not None
+        stream.say(inventory(FLEET[:-1]))
+        await until(pilot, lambda: app.session is not None and len(app.session.store.vms) == len(FLEET) - 1)
+        assert gone() is None
+    gc.unfreeze()
 
 
 async def test_a_loaded_inventory_is_left_out_of_later_collections() -> None:
