@@ -10,6 +10,7 @@ from textual import on
 
 from novacron_core.values.counts import counted
 from novacron_tui.actions import Action, refusal
+from novacron_tui.connection.store import ConnectionState
 from novacron_tui.screens.base import BaseScreen
 from novacron_tui.servers.arrangement import ListLook
 from novacron_tui.widgets.filter_line import FilterLine
@@ -116,6 +117,7 @@ class ListScreen(BaseScreen):
     def refresh_body(self) -> None:
         if self.pane is not None:
             self.pane.table.hold(self._holds_order)
+            self.pane.table.fade(self.session.store.connection in (ConnectionState.STALE, ConnectionState.OFFLINE))
             self.pane.refresh_data()
 
     @property

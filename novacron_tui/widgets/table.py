@@ -66,6 +66,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self.columns = list(columns)
         self._first_sort = sort or self.columns[0].key
         self.sort_key, self.descending = self._first_sort, self._begins_descending(self._first_sort)
+        self._faded = False
         self._rows: Rows[R] = Rows(identity, marks_of)
         self._rows.order(self._sort(), descending=self.descending)
         self._table_style = TableStyle(self.get_component_rich_style, signs)
@@ -87,6 +88,12 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._rows.held = held
         if not held and self._rows.out_of_order:
             self.show(self._rows.unsorted)
+
+    def fade(self, faded: bool) -> None:
+        """Draw the rows quietly from now on, because what they say is old; what is wrong stays red."""
+        if faded != self._faded:
+            self._faded = faded
+            self.repaint()
 
     def has_sorted(self, rows: Sequence[R]) -> bool:
         """Whether these rows, the same list object, are the ones that it shows."""
@@ -334,6 +341,6 @@ class Table(ScrollView, Generic[R], can_focus=True):
             return TableLine((), False, False)
         row = self.rows[index]
         if (across := self._across(row)) is not None:
-            return TableLine((across,), index == self._rows.at, self._rows.is_marked(row), across=True)
+            return TableLine((across,), index == self._rows.at, self._rows.is_marked(row), True, self._faded)
         cells = tuple(column.cell(row) for column, _ in self._layout)
-        return TableLine(cells, index == self._rows.at, self._rows.is_marked(row))
+        return TableLine(cells, index == self._rows.at, self._rows.is_marked(row), faded=self._faded)

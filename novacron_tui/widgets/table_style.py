@@ -17,6 +17,7 @@ Table { background: $background; scrollbar-size-vertical: 1; scrollbar-size-hori
 Table > .table--header { color: $tone-quiet; }
 Table > .table--sorted { color: $accent; text-style: $strong-style; }
 Table > .table--cursor { background: $cursor-ground; text-style: $cursor-style; }
+Table > .table--marked { background: $panel; }
 Table > .table--mark { color: $accent; text-style: bold; }
 Table > .tone--plain { color: $foreground; }
 Table > .tone--quiet { color: $tone-quiet; }
@@ -31,6 +32,7 @@ PARTS = {
     "table--header",
     "table--sorted",
     "table--cursor",
+    "table--marked",
     "table--mark",
     *(f"tone--{tone}" for tone in TONES),
 }
@@ -49,6 +51,12 @@ class TableLine:
     marked: bool
     across: bool = False
     """The only cell is as wide as the table."""
+    faded: bool = False
+    """What it says may not be so any more."""
+
+
+_HEADER = TableLine((), cursor=False, marked=False)
+_FADING = frozenset(TONES) - {"bad"}
 
 
 class TableStyle:
@@ -57,7 +65,7 @@ class TableStyle:
     def __init__(self, style_of: Callable[[str], Style], signs: tuple[str, str, str, str]) -> None:
         self._style_of = style_of
         self._mark_sign, self._up_sign, self._down_sign, self._cut = signs
-        self._styles: dict[str, Style] = {}
+        self._styles: dict[tuple[str, str], Style] = {}
 
     def clear_cache(self) -> None:
         """Drop the cached styles after a theme change."""
@@ -68,11 +76,11 @@ class TableStyle:
         pieces: list[tuple[str, str]] = [mark]
         if line.across:
             pieces += fit(line.cells[0], max(1, width - MARGIN), cut="")
-            return self._paint(pieces, width, cursor=line.cursor)
+            return self._paint(pieces, width, line)
         for cell, (column, room) in zip(line.cells, layout, strict=False):
             pieces += fit(cell, room, right=column.right, cut=self._cut, whole=column.whole)
             pieces.append(("  ", "plain"))
-        return self._paint(pieces, width, cursor=line.cursor)
+        return self._paint(pieces, width, line)
 
     def header(self, layout: Layout, width: int, *, sort_key: str, descending: bool) -> Strip:
         """The titles of the columns."""
@@ -83,23 +91,29 @@ class TableStyle:
             title = f"{sign}{column.title}" if column.right else f"{column.title}{sign}"
             pieces += fit(((title, "sorted" if sorted_by else "header"),), room, right=column.right, cut=self._cut)
             pieces.append(("  ", "header"))
-        return self._paint(pieces, width, cursor=False)
+        return self._paint(pieces, width, _HEADER)
 
-    def _paint(self, pieces: Iterable[tuple[str, str]], width: int, *, cursor: bool) -> Strip:
+    def _paint(self, pieces: Iterable[tuple[str, str]], width: int, line: TableLine) -> Strip:
         """A strip with one segment per run of the same style, to save output."""
-        plain = self._style("plain", cursor=cursor)
-        runs = segments(pieces, partial(self._style, cursor=cursor), join_blanks=not plain.reverse)
+        ground = "cursor" if line.cursor else "marked" if line.marked else ""
+        faded = line.faded and not line.cursor  # quiet text on the cursor's ground would be hard to read
+        plain = self._style("plain", ground, faded=faded)
+        runs = segments(pieces, partial(self._style, ground=ground, faded=faded), join_blanks=not plain.reverse)
         return Strip(runs).adjust_cell_length(width, plain)
 
-    def _style(self, tone: str, *, cursor: bool) -> Style:
-        key = f"{tone}+cursor" if cursor else tone
+    def _style(self, tone: str, ground: str, *, faded: bool) -> Style:
+        if faded and tone in _FADING:
+            tone = "quiet"
+        key = (tone, ground)
         if (held := self._styles.get(key)) is None:
             held = self._style_of(f"tone--{tone}" if tone in TONES else f"table--{tone}")
-            if cursor:
-                ground: Any = self._style_of("table--cursor")
+            if ground == "marked":
+                held = held + Style(bgcolor=self._style_of("table--marked").bgcolor)
+            elif ground == "cursor":
+                below: Any = self._style_of("table--cursor")
                 # With reverse, each tone would get its own background: use the plain colour for the whole cursor line.
                 plain = self._style_of("tone--plain")
-                colour = plain.color if ground.reverse else held.color
-                held = held + Style(color=colour, bgcolor=ground.bgcolor, reverse=ground.reverse)
+                colour = plain.color if below.reverse else held.color
+                held = held + Style(color=colour, bgcolor=below.bgcolor, reverse=below.reverse)
             self._styles[key] = held
         return held
