@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -50,8 +51,9 @@ class LibvirtConnection:
             self._calls += 1
         try:
             return work(self.connection)
-        except libvirt.libvirtError as error:
-            if is_lost(error, self.connection):
+        except BaseException as error:
+            let_go(error)
+            if isinstance(error, libvirt.libvirtError) and is_lost(error, self.connection):
                 raise ConnectionLost(plain(str(error))) from error
             raise
         finally:
@@ -76,7 +78,21 @@ class LibvirtConnection:
         for cleanup in self.cleanups:  # otherwise libvirt keeps the connection's resources, including a descriptor
             with suppress(libvirt.libvirtError):  # a lost host cannot be called
                 cleanup()
+        self.cleanups = []
         try:
-            self.connection.close()
+            if kept_by := self.connection.close():
+                _log.debug("a closed connection is still in use", kept_by=kept_by)
         except libvirt.libvirtError as error:
             _log.debug("closing a connection failed", error=plain(str(error)))
+
+
+def let_go(error: BaseException) -> None:
+    """Clear the variables of the calls that an error has ended, or it holds libvirt's objects as long as somebody holds the
+    error, and they hold their connection, closed or not."""
+    seen: set[int] = set()
+    errors: list[BaseException | None] = [error]
+    while errors:
+        if (each := errors.pop()) is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            errors += [each.__cause__, each.__context__]
