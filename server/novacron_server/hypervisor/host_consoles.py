@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from novacron_server.hypervisor.connection.calls import Calls
 from novacron_server.hypervisor.connection.connection import LibvirtConnection
+from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, schedule
 from novacron_server.hypervisor.connection.uris import is_simulated
 from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.hypervisor.vms.serial_console import KEEPALIVE, NoConsole, SerialConsole
@@ -14,6 +16,11 @@ from novacron_server.hypervisor.vms.serial_console import KEEPALIVE, NoConsole, 
 
 class HostConsoles(Calls[DomainReader]):
     """Opens and releases consoles. Each has a connection of its own; why is told in serial_console.py."""
+
+    def __init__(self, supervisor: ConnectionSupervisor[DomainReader]) -> None:
+        super().__init__(supervisor)
+        self._given_back: dict[str, Future[None]] = {}
+        """Of the VMs whose console was released last, until libvirt lets somebody open it again."""
 
     async def open(
         self,
@@ -28,14 +35,16 @@ class HostConsoles(Calls[DomainReader]):
         `force` takes it from another program that has it. Raises ConsoleHeld, ConsoleOff, NoConsole, NotFound, and
         HostUnavailable.
         """
+        if (before := self._given_back.get(uuid)) is not None:  # or it would be held, by ourselves
+            await asyncio.wait({asyncio.wrap_future(before)}, timeout=self._supervisor.timing.read_s)
         session, uri = self._supervisor.require(), self._supervisor.uri
         if is_simulated(uri):
             raise NoConsole("a simulated VM has no serial console")
-        console = SerialConsole(asyncio.get_running_loop(), on_output, on_end)
+        console = SerialConsole(asyncio.get_running_loop(), uuid, on_output, on_end)
         try:
             await self._supervisor.call(
                 self._supervisor.consoles,
-                lambda _: console.open(lambda: LibvirtConnection(uri, *KEEPALIVE), uuid, force=force),
+                lambda _: console.open(lambda: LibvirtConnection(uri, *KEEPALIVE), force=force),
                 what="open the serial console",
                 deadline_s=self._supervisor.timing.read_s,
             )
@@ -54,4 +63,11 @@ class HostConsoles(Calls[DomainReader]):
     def release(self, console: SerialConsole) -> None:
         """Give a console back, without waiting for it."""
         console.forget_host()
+        loop, uuid, given_back = asyncio.get_running_loop(), console.uuid, console.given_back
+        self._given_back[uuid] = given_back
+        given_back.add_done_callback(lambda _: schedule(loop, self._forget, uuid, given_back))
         self._supervisor.consoles.submit(console.release)
+
+    def _forget(self, uuid: str, given_back: Future[None]) -> None:
+        if self._given_back.get(uuid) is given_back:
+            del self._given_back[uuid]

@@ -19,7 +19,9 @@ class Guest:
         self.got: list[bytes] = []
         self.ended = ""
         self._pieces: list[bytes] = []
-        self._console = SerialConsole(asyncio.get_running_loop(), lambda data, _: self.got.append(data), self._end)
+        self._console = SerialConsole(
+            asyncio.get_running_loop(), "a VM", lambda data, _: self.got.append(data), self._end
+        )
 
     def recv(self, _size: int) -> bytes | int:
         return self._pieces.pop(0) if self._pieces else -2
@@ -27,7 +29,7 @@ class Guest:
     def says(self, *pieces: bytes) -> None:
         for piece in pieces:
             self._pieces.append(piece)
-            self._console._event(self, libvirt.VIR_STREAM_EVENT_READABLE, None)
+            self._console._event(self, libvirt.VIR_STREAM_EVENT_READABLE)
 
     def loses_its_host(self) -> None:
         self._console.end("lost")

@@ -17,6 +17,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ import structlog
 
 from novacron_core.errors import Conflict, HostUnavailable, NotFound, Unsupported
 from novacron_server.hypervisor.connection.connection import ConnectionLost, LibvirtConnection
+from novacron_server.hypervisor.connection.streams import CallingStream
 from novacron_server.hypervisor.connection.supervisor import schedule
 from novacron_server.hypervisor.faults import code_of, plain
 
@@ -73,10 +75,12 @@ class SerialConsole:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        uuid: str,
         on_output: Callable[[bytes, int], None],
         on_end: Callable[[str], None],
     ) -> None:
         self._loop = loop
+        self.uuid = uuid
         self._on_output, self._on_end = on_output, on_end
         self._lock = threading.Lock()
         self._connection: LibvirtConnection | None = None
@@ -89,41 +93,54 @@ class SerialConsole:
         self._typist: threading.Thread | None = None
         self._waits: asyncio.Future[bool] | None = None
         self._waits_since = 0.0
-        self._ended = self._released = False
+        self._may_be_open = self._ended = self._released = False
+        self.given_back: Future[None] = Future()
+        """Done when it was released and libvirt lets somebody else open it: later than `release`, while a piece is typed."""
         self.forget_host: Callable[[], object] = lambda: None
         """What the host's session keeps of this console is removed by it."""
 
     # -- in a worker thread ----------------------------------------------------------------------------------------
 
-    def open(self, connect: Callable[[], LibvirtConnection], uuid: str, *, force: bool) -> None:
+    def open(self, connect: Callable[[], LibvirtConnection], *, force: bool) -> None:
         """Open the first serial port, with `force` also if another program has it. Raises ConsoleHeld, ConsoleOff,
         NoConsole, NotFound, HostUnavailable, libvirtError."""
+        self._may_be_open = True
+        try:
+            self._open(connect, force=force)
+        except BaseException:
+            self._may_be_open = False
+            raise
+        finally:
+            with self._lock:
+                abandoned = self._released
+            if abandoned:
+                self.release()
+
+    def _open(self, connect: Callable[[], LibvirtConnection], *, force: bool) -> None:
         connection = connect()
         try:
-            stream = connection.run(lambda virt: self._open_stream(virt, uuid, force))
+            stream = connection.run(lambda virt: self._open_stream(virt, connection.cleanups, force))
         except BaseException as error:
             connection.close()
             if isinstance(error, ConnectionLost):  # this one alone: whether the host is down, others tell
                 raise HostUnavailable("lost the connection to the host") from error
             raise
-        # In this order: a stream whose connection is closed first cannot be given back any more.
-        connection.cleanups = [stream.eventRemoveCallback, stream.abort, connection.connection.unregisterCloseCallback]
         with self._lock:
             self._connection, self._stream = connection, stream
-            abandoned = self._released
-        if abandoned:
-            self.release()
 
-    def _open_stream(self, virt: Any, uuid: str, force: bool) -> Any:
-        stream = virt.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    def _open_stream(self, virt: Any, cleanups: list[Callable[[], object]], force: bool) -> Any:
+        calling = CallingStream(virt)
+        cleanups.append(calling.free)
         try:
             flags = libvirt.VIR_DOMAIN_CONSOLE_FORCE if force else 0
-            virt.lookupByUUIDString(uuid).openConsole(None, stream, flags)
+            virt.lookupByUUIDString(self.uuid).openConsole(None, calling.stream, flags)
         except libvirt.libvirtError as error:
             raise _refusal(error) from error
         virt.registerCloseCallback(self._closed, None)
-        stream.eventAddCallback(_READABLE | _ENDS, self._event, None)
-        return stream
+        cleanups.append(virt.unregisterCloseCallback)
+        calling.listen(_READABLE | _ENDS, self._event)
+        cleanups.append(self._was_given_back)
+        return calling.stream
 
     def release(self) -> None:
         """Give the console back: without this, libvirt refuses the next one who opens it. May be repeated. While a piece is
@@ -131,13 +148,20 @@ class SerialConsole:
         with self._lock:
             connection, self._connection = self._connection, None
             self._stream, self._released = None, True
+            is_open = self._may_be_open
             self._pieces.put(None)
         if connection is not None:
             connection.close()
+        elif not is_open:
+            self._was_given_back()
+
+    def _was_given_back(self) -> None:
+        with suppress(InvalidStateError):  # it was already
+            self.given_back.set_result(None)
 
     # -- in the event thread ---------------------------------------------------------------------------------------
 
-    def _event(self, stream: Any, events: int, _: object) -> None:
+    def _event(self, stream: Any, events: int) -> None:
         try:
             reason = self._receive(stream) if events & _READABLE else None
             if reason is None and events & _ENDS:
