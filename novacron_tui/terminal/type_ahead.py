@@ -301,7 +301,8 @@ class TypeAhead:
             self._painted_at = asyncio.get_running_loop().time()
             self._app._end_batch()
             if self._app.screen_stack:
-                self._app.screen.check_idle()  # the screen is idle and would not repaint until the next message
+                # Now: Textual's clock, when it has painted just before, does so in one to two of its periods.
+                self._app.screen.call_later(self._app.screen._on_timer_update)
 
     def _awaits_form(self) -> bool:
         screen = self._app.screen_stack[-1] if self._app.screen_stack else None

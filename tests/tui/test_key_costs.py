@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections import Counter
@@ -127,3 +128,18 @@ async def test_a_loaded_inventory_is_left_out_of_later_collections() -> None:
             assert gc.get_freeze_count() > len(FLEET)
     finally:
         gc.unfreeze()
+
+
+async def test_a_key_is_painted_as_soon_as_it_is_handled_not_when_a_clock_ticks(
+    counted: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While something paints all the time, as a guest that floods does, the next tick comes up to 33 ms later."""
+    app, _ = fleet_console()
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.pause(0.1)
+        monkeypatch.setattr(app.screen._update_timer, "resume", lambda: None)
+        counted.clear()
+        await pilot.press("down")
+        await asyncio.sleep(0.1)  # the pilot's own pause would paint
+        assert counted["frames"] == 1
