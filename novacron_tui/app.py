@@ -198,6 +198,7 @@ class Console(App[None]):
                 return
             if (taker := taker_of_keys(self)) is not None:
                 taker.take_key(event) if isinstance(event, events.Key) else self._paste_whole(taker, event)
+                self.type_ahead.taken()
                 return
         if isinstance(event, events.Paste) and not event.is_forwarded and not self.type_ahead.in_field:
             self.post_message(PasteIgnored())

@@ -15,7 +15,7 @@ from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
@@ -80,7 +80,7 @@ class TerminalView(Widget, can_focus=True):
             end="edge(1)",
         )
     ]
-    typing: reactive[bool] = reactive(False)
+    typing: var[bool] = var(False)
     """Every key goes to the guest."""
 
     class Detached(Message):

@@ -156,7 +156,7 @@ class TypeAhead:
             self._current = None
             return False
         if not self._waiting and taker_of_keys(self._app) is not None:
-            return False  # it has no effects to wait for
+            return False  # it has no effects to wait for, unless it is the last one (see `taken`)
         if self._is_habit(event) or self._is_stray(event):
             return True
         if _is_text(event) and self._awaits_form():
@@ -169,6 +169,11 @@ class TypeAhead:
             self._enqueue(event)
             return True
         return False  # a key that is not text while text waits for a form: ctrl+q must not wait
+
+    def taken(self) -> None:
+        """A widget has taken a key. If that was the last one that it takes, the key has effects, as any other has."""
+        if self._dispatcher is None and taker_of_keys(self._app) is None:
+            self._start()
 
     def paste(self, keys: Sequence[Key]) -> None:
         """Take keys that were pasted: into a text field they go as text, elsewhere they are dropped."""

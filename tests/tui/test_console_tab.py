@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from textual import events
+from textual._wait import wait_for_idle
+from textual.screen import Screen
+from textual.strip import Strip
 
 from novacron_core import errors
 from novacron_core.api import consoles as api
@@ -14,6 +17,7 @@ from novacron_core.client.stream import Disconnected
 from novacron_core.values.roles import Role
 from novacron_tui.app import Console
 from novacron_tui.consoles.detach_keys import SETTING, detach_key
+from novacron_tui.consoles.terminal_view import TerminalView
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.whole_paste import WholePaste
@@ -252,3 +256,32 @@ def test_detach_key_is_a_setting(setting: str, name: str, monkeypatch: pytest.Mo
 def test_detach_key_that_is_none_is_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="is no key to detach with"):
         detach_key(setting)
+
+
+async def test_detach_key_is_answered_in_one_frame_that_paints_one_line_of_the_terminal(
+    serial: SerialEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next frame comes up to 33 ms later, and while a guest floods the lines of the terminal are what costs most."""
+    frames, lines = list[object](), list[int]()
+    display, render_line = Console._display, TerminalView.render_line
+
+    def note_frame(self: Console, of: Screen[Any], what: object) -> None:
+        frames.extend([what] if what is not None else [])
+        display(self, of, what)
+
+    def note_line(self: TerminalView, y: int) -> Strip:
+        lines.append(y)
+        return render_line(self, y)
+
+    monkeypatch.setattr("textual.app.wait_for_idle", wait_for_idle)  # frames come when Textual's own clock lets them
+    app = console(page_wire(), page_world())
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await typing(pilot, app, serial)
+        await pilot.pause(0.1)
+        monkeypatch.setattr(Console, "_display", note_frame)
+        monkeypatch.setattr(TerminalView, "render_line", note_line)
+        await pilot.press(DETACH)
+        await pilot.pause(0.1)
+        assert "types into the guest" in line_text(app, "console-line")
+        assert len(frames) == 1
+        assert lines == [screen.console.terminal.emulator.cursor.row]  # type: ignore[union-attr]
