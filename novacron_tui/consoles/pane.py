@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # the client imports httpx: not before the first paint
 _TOLD_LOST_BYTES = 64
 """More lost bytes than this are no keys but pasted text, and their number is told."""
 LEAVE, TYPE = "leave-console", "type-console"
+_NOTHING_TO_TYPE_INTO = (api.LineState.OFF, api.LineState.NONE, api.LineState.UNAVAILABLE)
+"""What is typed then is meant for the VM's page, such as the key that starts it."""
 _BELL_S = 1.0
 _LOOKED_AT_S = 0.5
 """Who passes this tab on the way to another does not open the console: others could not open it meanwhile."""
@@ -51,6 +53,9 @@ class ConsolePane(Vertical):
 
     class Changed(Message):
         """The console types now, or no longer; or who types has changed."""
+
+    class TakeOverWanted(Message):
+        """The key that takes over was pressed, while keys go nowhere."""
 
     def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:
         super().__init__()
@@ -95,7 +100,7 @@ class ConsolePane(Vertical):
                 self._take(update)
         except NovaCronError as e:
             self.status.trouble, self.status.ended = one_line(e.detail), True
-            self.stop_typing()
+            self._lose_typing()
             self._refresh()
 
     def _take(self, update: ConsoleUpdate) -> None:
@@ -130,7 +135,7 @@ class ConsolePane(Vertical):
             self._wants_typing = self._wants_typing or self.terminal.typing  # it was lost while typing
         if isinstance(frame, api.ConsoleWriter) and frame.taken_by:
             if was_mine and not self.status.is_mine:
-                self.stop_typing()
+                self._lose_typing()
                 self.post_message(self.Said(f"{one_line(frame.taken_by)} has taken over the console", "warn"))
             elif self.status.is_mine:
                 self.post_message(self.Said(f"you type now instead of {one_line(frame.taken_from)}", "good"))
@@ -164,12 +169,16 @@ class ConsolePane(Vertical):
             self.connect()
         if (why := self.status.why_not_type()) is not None:
             if self.status.other:
-                self.stop_typing()
+                self._lose_typing()
                 self.post_message(self.Said(why, "warn"))
+            else:
+                self.terminal.withheld = bool(self.status.trouble) or self.status.state not in _NOTHING_TO_TYPE_INTO
+                self.terminal.focus()
+                self._refresh()
             return
         if self.status.writer is None and self._client is not None:
             self._client.take()  # so that others see who types before the first key
-        self._wants_typing = False
+        self._wants_typing = self.terminal.withheld = False
         self.terminal.typing = True
         self.terminal.focus()
         self._refresh()
@@ -177,8 +186,28 @@ class ConsolePane(Vertical):
     def stop_typing(self) -> None:
         """Let keys act on the console again."""
         self._wants_typing = False
-        self.terminal.typing = False
+        self.terminal.typing = self.terminal.withheld = False
+        if self._client is not None and self.status.is_mine and not self.pasting and not self.terminal.pasting:
+            self._client.release()  # or the next one had to take over from somebody who has left
         self._refresh()
+
+    def _lose_typing(self) -> None:
+        """Keys do not reach the guest any more. Until the operator says so they do not act on the VM either: somebody who
+        types `exit` would shut it down."""
+        if self.terminal.typing or self._wants_typing:
+            self.terminal.withheld = True
+            self.terminal.focus()
+        self._wants_typing = self.terminal.typing = False
+        self._refresh()
+
+    @on(TerminalView.Withheld)
+    def _key_withheld(self, event: TerminalView.Withheld) -> None:
+        event.stop()
+        if event.character == "W" and (self.status.other or self.status.state is api.LineState.HELD):
+            self.post_message(self.TakeOverWanted())  # as the line below says; it asks
+            return
+        why = self.status.why_not_type() or "the guest's console was lost"
+        self.post_message(self.Said(f"not typed: {why}", "warn"))
 
     def _typed(self, data: bytes) -> None:
         why = self.status.why_not_type()
@@ -294,6 +323,10 @@ class ConsolePane(Vertical):
         left = self.status.pieces(self._glyphs, typing=typing)
         if typing:
             right = [Piece(f" {detach} ", "key", 0, LEAVE), Piece("or F12 leaves the guest ", "plain", 0, LEAVE)]
+        elif self.terminal.withheld:
+            may_take = self.status.other or self.status.state is api.LineState.HELD
+            over = [Piece("W ", "key", 2), Piece("takes over  ", "plain", 2)] if may_take else []
+            right = [*over, Piece("esc ", "key", 0, LEAVE), Piece("lets keys act on the VM again ", "plain", 0, LEAVE)]
         elif self.status.ended:
             right = [Piece(" . ", "key", 1, TYPE), Piece("tries again ", "plain", 1, TYPE)]
         elif not self.status.trouble and (self.status.other or self.status.state is api.LineState.HELD):

@@ -82,9 +82,19 @@ class TerminalView(Widget, can_focus=True):
     ]
     typing: var[bool] = var(False)
     """Every key goes to the guest."""
+    withheld: var[bool] = var(False)
+    """Keys were meant for the guest, which does not get them: they go nowhere, or they would act on the VM, until a detach
+    key or escape."""
 
     class Detached(Message):
         """A detach key was pressed while typing, which has ended."""
+
+    class Withheld(Message):
+        """A key, or pasted text, went nowhere."""
+
+        def __init__(self, character: str) -> None:
+            super().__init__()
+            self.character = character
 
     class PasteAsked(Message):
         """Text of several lines was pasted: ask, and call `paste`."""
@@ -195,20 +205,24 @@ class TerminalView(Widget, can_focus=True):
     @property
     def takes_every_key(self) -> bool:
         """Whether keys must reach nothing but this widget (see TakesEveryKey)."""
-        return self.typing and self.has_focus
+        return (self.typing or self.withheld) and self.has_focus
 
     def take_key(self, key: events.Key) -> None:
         """Send a key to the guest, or detach."""
-        if key.key in self.detach_keys:
-            self._pressed_detach = key.key
-            self.typing = False
+        if key.key in self.detach_keys or (key.key == "escape" and not self.typing):
+            self._pressed_detach = key.key if key.key in self.detach_keys else self._pressed_detach
+            self.typing = self.withheld = False
             self.post_message(self.Detached())
-            return
-        self._type(key.key, key.character)
+        elif self.typing:
+            self._type(key.key, key.character)
+        else:
+            self.post_message(self.Withheld(key.character or ""))
 
     def take_paste(self, text: str) -> None:
         """Send pasted text, or ask whether to."""
-        if has_more_lines(text):
+        if not self.typing:
+            self.post_message(self.Withheld(""))
+        elif has_more_lines(text):
             self.post_message(self.PasteAsked(text))
         else:
             self.paste(text)
@@ -239,6 +253,11 @@ class TerminalView(Widget, can_focus=True):
         size_bytes = sum(map(len, self._outgoing))
         self._outgoing.clear()
         return size_bytes
+
+    @property
+    def pasting(self) -> bool:
+        """Whether pasted text waits to be sent."""
+        return bool(self._outgoing)
 
     def size_command(self) -> str:
         """What tells a guest the size of this terminal: a serial line carries none."""

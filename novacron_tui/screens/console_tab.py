@@ -86,6 +86,11 @@ class ConsoleTab(VMScreen):
         event.stop()
         self.refresh_frame()
 
+    @on(ConsolePane.TakeOverWanted)
+    def _take_over_wanted(self, event: ConsolePane.TakeOverWanted) -> None:
+        event.stop()
+        self.start(console_actions.TAKE_OVER)
+
     @on(TerminalView.PasteAsked)
     def _paste_asked(self, event: TerminalView.PasteAsked) -> None:
         event.stop()

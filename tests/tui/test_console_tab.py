@@ -111,6 +111,78 @@ async def test_another_who_types_is_named_and_taken_over_after_a_question(serial
         assert not here(app).console.terminal.typing  # type: ignore[union-attr]
 
 
+STARTED = ["exit\r", "top", "X", ":reset", "4"]
+"""What somebody types who has not seen yet that the guest does not get it: among it keys that act on the VM."""
+
+
+def keys_of(typed: str) -> list[str]:
+    return ["enter" if char == "\r" else char for char in typed]
+
+
+async def acts_on_nothing(pilot: Any, app: Console, screen: VMPageScreen, said: str) -> None:
+    wire = app.session.client  # type: ignore[union-attr]
+    assert wire is not None
+    for typed in STARTED:
+        await pilot.press(*keys_of(typed))
+        assert app.screen is screen, typed
+        assert screen.on_console, typed
+    await until(pilot, lambda: said in line_text(app, "status"))
+    assert "esc lets keys act on the VM again" in line_text(app, "console-line")
+
+
+async def test_keys_that_were_meant_for_the_guest_do_not_act_on_the_vm_after_a_takeover(serial: SerialEnd) -> None:
+    wire = page_wire()
+    app = console(wire, page_world())
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await typing(pilot, app, serial)
+        serial.say(api.ConsoleWriter(writer=BOB, taken_by="bob", taken_from="olga", followers=2))
+        await until(pilot, lambda: "bob has taken over the console" in line_text(app, "status"))
+        await acts_on_nothing(pilot, app, screen, "not typed: bob is typing: press W to take over")
+        await pilot.press("escape")
+        await until(pilot, lambda: "W takes over" in line_text(app, "console-line"))
+        assert screen.on_console
+        await react(pilot)
+        await pilot.press("tab")
+        await until(pilot, lambda: not screen.on_console)
+    assert [call for call in wire.calls if call.method != "GET"] == []
+    assert serial.typed == b""
+
+
+@pytest.mark.parametrize("how", ["refused", "opening", "lost", "gone"])
+async def test_keys_for_a_guest_that_does_not_get_them_go_nowhere(how: str, serial: SerialEnd) -> None:
+    wire = page_wire()
+    app = console(wire, page_world())
+    async with app.run_test(size=SIZE) as pilot:
+        if how in ("lost", "gone"):
+            screen = await typing(pilot, app, serial)
+            lost = Disconnected("the line was cut", 1.0) if how == "lost" else errors.NotFound("the VM was deleted")
+            serial.say(lost)
+            said = "the line was cut" if how == "lost" else "the VM was deleted"
+            await until(pilot, lambda: said in line_text(app, "console-line"))
+        else:
+            screen = await open_console(pilot, app)
+            said = "the console is not open" if how == "opening" else "bob is typing"
+            if how == "refused":
+                serial.hello(writer=BOB, followers=2)
+            await until(pilot, lambda: screen.console is not None and screen.console.terminal.withheld)
+        for typed in STARTED:
+            await pilot.press(*keys_of(typed))
+            assert app.screen is screen
+            assert screen.on_console
+        await until(pilot, lambda: said in line_text(app, "status"))
+    assert [call for call in wire.calls if call.method != "GET"] == []
+    assert serial.typed == b""
+
+
+async def test_who_leaves_the_guest_lets_others_type(serial: SerialEnd) -> None:
+    app = console(page_wire(), page_world())
+    async with app.run_test(size=SIZE) as pilot:
+        await typing(pilot, app, serial)
+        assert "release" not in serial.asked
+        await pilot.press(DETACH)
+        await until(pilot, lambda: serial.asked == ["release"])
+
+
 async def test_console_that_virsh_holds_is_taken_only_after_a_question(serial: SerialEnd) -> None:
     app = console(page_wire(), page_world())
     async with app.run_test(size=SIZE) as pilot:

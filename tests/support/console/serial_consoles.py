@@ -70,6 +70,9 @@ class SerialEnd:
     def take(self, from_: str = "") -> None:
         self.asked.append(("take", from_))
 
+    def release(self) -> None:
+        self.asked.append("release")
+
     def force(self) -> None:
         self.asked.append("force")
 
