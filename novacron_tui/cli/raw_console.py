@@ -29,6 +29,7 @@ from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.lookup import find_vm
 from novacron_tui.cli.runtime.output import shown
 from novacron_tui.consoles.detach_keys import DetachKey, detach_key
+from novacron_tui.terminal.window import KEEP_TITLE, RESTORE_TITLE, takes_title
 
 _AGAIN_S = 0.5
 """Within this time the detach key once more is typed into the guest; after it, it detaches."""
@@ -40,7 +41,8 @@ _QUESTIONS = re.compile(
     rb"\x05|\x1b\[[>=?]?[0-9;]*[cnt]|\x1b\[[0-9;]*x|\x1b\[\?[0-9;]*\$p|\x1b\][^\x07\x1b]*\?[^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\"
 )
 """What makes a terminal answer: its answer would be typed into the guest, at another prompt than the one that asked."""
-_RESTORE = b"\x1b[0m\x1b[?1l\x1b>\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[r"
+_RESTORE = b"\x1b[0m\x1b[?1l\x1b>\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b7\x1b[r\x1b8"
+"""The scrolling region between saving and restoring the cursor: to reset it moves the cursor to the top."""
 _STATES = {
     api.LineState.OFF: "waiting for the VM to start",
     api.LineState.HELD: "another program has the console; --force takes it",
@@ -83,6 +85,7 @@ class _RawConsole:
     _over: asyncio.Event = field(default_factory=asyncio.Event)
     _open: bool = False
     _input_ended: bool = False
+    _reads_file: bool = False
     _detaching: asyncio.TimerHandle | None = None
     _replayed_until: int = 0
     _printed_at: float = 0.0
@@ -95,6 +98,8 @@ class _RawConsole:
         self.console = ConsoleClient(self.client, self.vm.id, write=not self.options.read_only)
 
     async def run(self) -> None:
+        if sys.stdout.isatty() and takes_title():
+            await _write(KEEP_TITLE.encode())  # guests set it
         following = asyncio.create_task(self._follow(), name="console")
         ending = asyncio.create_task(self._end_of_input(), name="end of input")
         try:
@@ -104,7 +109,8 @@ class _RawConsole:
                 task.cancel()
             await asyncio.gather(following, ending, return_exceptions=True)
             if sys.stdout.isatty():
-                await _write(_RESTORE + (b"\x1b[?1049l" if self._alternate else b"") + b"\r\n")
+                title = RESTORE_TITLE.encode() if takes_title() else b""
+                await _write((b"\x1b[?1049l" if self._alternate else b"") + _RESTORE + title + b"\r\n")
         if self._error is not None:
             raise self._error
         _say("left the console")
@@ -193,7 +199,7 @@ class _RawConsole:
     def listening(self) -> Iterator[None]:
         """Read what is typed, or piped in, as it comes."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(0, self._read)
+        self._watch_input()
         ends = (signal.SIGTERM, signal.SIGHUP)
         for number in ends:
             loop.add_signal_handler(number, self._over.set)
@@ -203,6 +209,21 @@ class _RawConsole:
             loop.remove_reader(0)
             for number in ends:
                 loop.remove_signal_handler(number)
+
+    def _watch_input(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._over.is_set() or self._input_ended:
+            return
+        try:
+            loop.add_reader(0, self._read)
+        except PermissionError:  # a file, or /dev/null: it can always be read, and not be waited for
+            self._reads_file = True
+            loop.call_soon(self._read_file)
+
+    def _read_file(self) -> None:
+        if not self._over.is_set():
+            self._read()
+            asyncio.get_running_loop().call_later(0.02, self._watch_input)
 
     def _read(self) -> None:
         piped = not os.isatty(0)
@@ -224,9 +245,11 @@ class _RawConsole:
 
     def _pause_reading(self) -> None:
         """Read on a little later: a pipe fills faster than a serial line reads."""
+        if self._reads_file:
+            return  # it is read on by itself
         loop = asyncio.get_running_loop()
         loop.remove_reader(0)
-        loop.call_later(0.1, lambda: None if self._over.is_set() else loop.add_reader(0, self._read))
+        loop.call_later(0.1, self._watch_input)
 
     def _without_detach(self, data: bytes) -> bytes:
         """The typed bytes for the guest. The detach key begins to detach; once more within _AGAIN_S it is typed."""
