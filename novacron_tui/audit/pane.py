@@ -21,6 +21,7 @@ from novacron_tui.connection.session import Session
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.widgets.cells import MINOR, Cell, Column
 from novacron_tui.widgets.list_pane import ListPane
+from novacron_tui.widgets.once import once
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
@@ -61,7 +62,7 @@ class AuditPane(ListPane[AuditRow]):
 
     def on_mount(self) -> None:
         if text := self.filter.text:  # of the screen that was left before
-            self.set_timer(_PAUSE_S, lambda: self._search(text))
+            once(self, _PAUSE_S, lambda: self._search(text))
 
     # -- the rows ----------------------------------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class AuditPane(ListPane[AuditRow]):
         if self.is_mounted:
             self.refresh_data()
             if text:
-                self.set_timer(_PAUSE_S, lambda: self._search(text))
+                once(self, _PAUSE_S, lambda: self._search(text))
 
     def _search(self, text: str) -> None:
         """Ask the server for the entries that match, unless the filter is another one by now."""

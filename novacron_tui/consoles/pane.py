@@ -21,6 +21,7 @@ from novacron_tui.consoles.terminal_view import TerminalView
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.filter_line import FilterLine
+from novacron_tui.widgets.once import once
 from novacron_tui.widgets.text_bar import Piece, TextBar
 
 if TYPE_CHECKING:  # the client imports httpx: not before the first paint
@@ -77,7 +78,7 @@ class ConsolePane(Vertical):
         yield self._line
 
     def on_mount(self) -> None:
-        self.set_timer(_LOOKED_AT_S, self._looked_at)
+        once(self, _LOOKED_AT_S, self._looked_at)
 
     def _looked_at(self) -> None:
         if self.display and not self._connected:
@@ -245,7 +246,7 @@ class ConsolePane(Vertical):
         self.stop_typing()
 
     def on_show(self) -> None:
-        self.set_timer(_LOOKED_AT_S, self._looked_at)
+        once(self, _LOOKED_AT_S, self._looked_at)
 
     def on_key(self, event: events.Key) -> None:
         """The detach key once more: it is meant for the guest."""

@@ -31,6 +31,7 @@ from novacron_tui.consoles.terminal_colors import TerminalColors
 from novacron_tui.consoles.terminal_lines import PaintedLine, painted_strip
 from novacron_tui.terminal.glyphs import FINE, Glyphs
 from novacron_tui.widgets.cursor_keys import cursor_bindings
+from novacron_tui.widgets.once import once
 
 FRAME_S = 1 / 30
 SKIPPED_S = 3.0
@@ -167,7 +168,7 @@ class TerminalView(Widget, can_focus=True):
     def _plan_frame(self) -> None:
         if self._frame is None and self.is_mounted:
             wait = max(0.001, self._frame_at + FRAME_S - monotonic())
-            self._frame = self.set_timer(wait, self._show_frame)
+            self._frame = once(self, wait, self._show_frame)
 
     def _show_frame(self) -> None:
         """Feed the emulator for FEED_S, answer the guest, and paint."""
@@ -194,7 +195,7 @@ class TerminalView(Widget, can_focus=True):
         self.emulator.note(self._skipped_note)
         if self._skipped_timer is not None:
             self._skipped_timer.stop()
-        self._skipped_timer = self.set_timer(SKIPPED_S, self._forget_skipped)
+        self._skipped_timer = once(self, SKIPPED_S, self._forget_skipped)
 
     def _forget_skipped(self) -> None:
         self._skipped_note, self._skipped_timer = "", None
@@ -289,7 +290,7 @@ class TerminalView(Widget, can_focus=True):
         if self._outgoing:
             self.on_typed(self._outgoing.popleft())
         if self._outgoing:
-            self.set_timer(0.001, self._send_next)
+            once(self, 0.001, self._send_next)
 
     def _show_end(self) -> None:
         if not self.view.follows or self.view.selection is not None:

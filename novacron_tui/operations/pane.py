@@ -23,6 +23,7 @@ from novacron_tui.operations.timeline import Shown, line, timeline
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.list_pane import ListPane
+from novacron_tui.widgets.once import once
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
@@ -82,7 +83,7 @@ class ActivityPane(ListPane[ActivityEntry]):
 
     def on_mount(self) -> None:
         if text := self.filter.text:  # of the screen that was left before
-            self.set_timer(_PAUSE_S, lambda: self._search(text))
+            once(self, _PAUSE_S, lambda: self._search(text))
 
     # -- the rows --------------------------------------------------------------------------------------------------
 
@@ -218,7 +219,7 @@ class ActivityPane(ListPane[ActivityEntry]):
             if hidden := marked - len(self.table.marks):
                 self.post_message(self.Unmarked(hidden))
             if text:
-                self.set_timer(_PAUSE_S, lambda: self._search(text))
+                once(self, _PAUSE_S, lambda: self._search(text))
 
     def _why_not_filter(self, text: str) -> str:
         try:

@@ -47,6 +47,7 @@ from novacron_tui.terminal.type_ahead import Forget
 from novacron_tui.vms.perform import outcome, took_long
 from novacron_tui.widgets.command_line import CommandLine
 from novacron_tui.widgets.confirm import Confirm, Confirmation, Question
+from novacron_tui.widgets.once import once
 from novacron_tui.widgets.server_title import NamesServer
 from novacron_tui.widgets.text_bar import Piece, TextBar
 
@@ -235,7 +236,7 @@ class BaseScreen(Screen[None]):
         self._message = (f"{sign} {clean(text)}", tone)
         if self._forget:
             self._forget.stop()
-        self._forget = None if tone == "bad" else self.set_timer(MESSAGE_S, self.clear_message)
+        self._forget = None if tone == "bad" else once(self, MESSAGE_S, self.clear_message)
         self.refresh_frame()
 
     def clear_message(self) -> None:

@@ -159,3 +159,9 @@ def test_no_two_public_classes_share_a_name() -> None:
             places.setdefault(name, []).append(path)
     assert len(places) > 200
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_the_console_makes_no_timer_that_textual_may_lose() -> None:
+    """`widgets/once.py` tells why."""
+    users = [path for path in sources(ROOT / "novacron_tui") if ".set_timer(" in path.read_text()]
+    assert users == []
