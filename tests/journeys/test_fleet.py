@@ -47,20 +47,24 @@ async def _lists_all(url: str, token: str) -> None:
             await asyncio.sleep(0.1)
 
 
-def open_console(fleet: tuple[str, str], columns: int, rows: int) -> Terminal:
+def open_console(fleet: tuple[str, str], columns: int, rows: int, state: Path) -> Terminal:
+    """`state` is where it keeps how it was left."""
     url, token = fleet
-    return Terminal([NOVACRON, "--server", url], columns=columns, rows=rows, environment={"NOVACRON_TOKEN": token})
+    environment = {"NOVACRON_TOKEN": token, "XDG_STATE_HOME": str(state)}
+    return Terminal([NOVACRON, "--server", url], columns=columns, rows=rows, environment=environment)
 
 
-def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
-    with open_console(fleet, 220, 60) as terminal:
+def test_two_thousand_vms_by_keys(fleet: tuple[str, str], tmp_path: Path) -> None:
+    with open_console(fleet, 220, 60, tmp_path / "large") as terminal:
         terminal.see("2 hosts up, 1 down", 20)
         terminal.see(r"api-0000\d")
         read_until(terminal, lambda: len(names(terminal)) >= 54)
         _check_sorting(terminal)
         _check_filter_and_cursor(terminal, fleet)
         _check_bulk_actions(terminal)
-    with open_console(fleet, 80, 24) as terminal:
+    with open_console(fleet, 220, 60, tmp_path / "large") as terminal:
+        terminal.see("the list is filtered, as you left it", 20)
+    with open_console(fleet, 80, 24, tmp_path / "small") as terminal:
         terminal.see(r"api-\d{5}", 20)
         read_until(terminal, lambda: len(names(terminal)) >= 16)
         terminal.press("end")

@@ -28,7 +28,7 @@ async def main() -> None:
     async def find(_client: Any, _name: str) -> Any:
         return fleet()[0]
 
-    raw_console.ConsoleClient, raw_console.find_vm = end, find  # type: ignore[assignment, misc]
+    vars(raw_console).update(ConsoleClient=end, find_vm=find)
     await raw_console.run(None, "web-01", raw_console.ConsoleOptions())  # type: ignore[arg-type]
 
 
