@@ -207,7 +207,7 @@ class ConsolePane(Vertical):
         if event.character == "W" and (self.status.other or self.status.state is api.LineState.HELD):
             self.post_message(self.TakeOverWanted())  # as the line below says; it asks
             return
-        why = self.status.why_not_type() or "the guest's console was lost"
+        why = self.status.why_not_type() or "esc, then . types into the guest again"
         self.post_message(self.Said(f"not typed: {why}", "warn"))
 
     def _typed(self, data: bytes) -> None:

@@ -113,9 +113,7 @@ def test_from_an_uploaded_image_to_a_shell_and_back(
     assert second.wait_end(10) == 0
     raw_in_another_terminal(data_dir, tmp_path, terminal)
 
-    terminal.react()
-    terminal.press(".")
-    terminal.see("TYPING", 30)
+    type_again(terminal)
     terminal.type("echo c > /proc/sysrq-trigger")
     terminal.press("enter")
     terminal.see("Kernel panic", 60)
@@ -131,6 +129,18 @@ def test_from_an_uploaded_image_to_a_shell_and_back(
     terminal.see("sysrq: Trigger a crash", 30)
 
 
+def type_again(console: Terminal) -> None:
+    """After a takeover: keys go nowhere until escape, and never to the VM."""
+    console.see("esc lets keys act on the VM again")
+    console.type("x")
+    console.see("not typed:")
+    console.press("esc")
+    console.see("types into the guest", 30)
+    console.react()
+    console.press(".")
+    console.see("TYPING", 30)
+
+
 def raw_in_another_terminal(data_dir: Path, tmp_path: Path, console: Terminal) -> None:
     """`novacron console`: in a terminal with a takeover and a log, and with piped input."""
     running = read_running_server(data_dir)
@@ -143,9 +153,7 @@ def raw_in_another_terminal(data_dir: Path, tmp_path: Path, console: Terminal) -
     environment = {"NOVACRON_SERVER": running.url, "NOVACRON_TOKEN": asyncio.run(token())}
     log = tmp_path / "tiny.log"
     command = [NOVACRON, "console", "tiny", "--take-over", "--send-size", "--log", str(log)]
-    console.react()
-    console.press(".")
-    console.see("TYPING", 30)
+    type_again(console)
     with Terminal(command, columns=90, rows=28, environment=environment) as raw:
         raw.see("console of tiny: ctrl.] leaves it", 30)
         raw.see("you type now instead of ann", 30)
