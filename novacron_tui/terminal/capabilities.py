@@ -87,6 +87,11 @@ def _usable(name: str) -> str:
         return ""
 
 
+def is_bare(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether TERM names a terminal with its own set of characters and no window, such as the Linux console."""
+    return _WITHOUT_UNICODE.fullmatch(environment.get("TERM", "")) is not None
+
+
 def needs_ascii(file: TextIO | None, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether to draw on `file` with ASCII characters only: its encoding has no others, or its terminal cannot show
     them, or NOVACRON_ASCII says so."""
@@ -95,7 +100,7 @@ def needs_ascii(file: TextIO | None, environment: Mapping[str, str] = os.environ
     if encoding_of(file, environment) != _UTF_8:
         return True
     is_terminal = file is not None and file.isatty()
-    return is_terminal and _WITHOUT_UNICODE.fullmatch(environment.get("TERM", "")) is not None
+    return is_terminal and is_bare(environment)
 
 
 def in_ascii(text: str, encoding: str = _UTF_8) -> str:

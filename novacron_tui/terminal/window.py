@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from collections.abc import Mapping
+
+from novacron_tui.terminal.capabilities import is_bare
 
 BELL = "\a"
 KEEP_TITLE, RESTORE_TITLE = "\x1b[22;2t", "\x1b[23;2t"
@@ -18,19 +19,20 @@ MAX_TITLE = 80
 """Characters: tabs of terminals show some thirty."""
 _SCREEN_PIECE = 500
 """Bytes that are passed on at once: screen drops a string of more than 768."""
-_WITHOUT_TITLE = re.compile(r"(ansi|cons25|linux|pcansi|sun|vt\d+|wy\d+)\b.*|")
-"""Values of TERM of terminals that have no window, and may show the title as text."""
 
 
 def takes_title(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the terminal has a title to set, and the operator wants it set."""
-    wanted = environment.get("NOVACRON_TITLE", "1").lower() not in ("0", "no", "off", "false")
-    return wanted and _WITHOUT_TITLE.fullmatch(environment.get("TERM", "")) is None
+    """Whether the terminal has a title to set, and the operator wants it set. Others may show it as text."""
+    return _wanted("NOVACRON_TITLE", environment) and bool(environment.get("TERM")) and not is_bare(environment)
 
 
 def rings(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the operator wants to hear when an operation ends."""
-    return environment.get("NOVACRON_BELL", "1").lower() not in ("0", "no", "off", "false")
+    return _wanted("NOVACRON_BELL", environment)
+
+
+def _wanted(setting: str, environment: Mapping[str, str]) -> bool:
+    return environment.get(setting, "1").lower() not in ("0", "no", "off", "false")
 
 
 def title(text: str) -> str:

@@ -30,6 +30,7 @@ from novacron_tui.widgets.text_bar import Piece
 RETRY_KEY_S = 60.0
 """A key press repeated within this time after a lost answer has the same idempotency key, so both have one effect."""
 LONG_S = 10.0
+"""An operation that took longer than this rings the bell at its end."""
 _Press = tuple[str, frozenset[VMKey]]
 """An action and the VMs that it was requested for."""
 

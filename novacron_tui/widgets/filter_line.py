@@ -103,8 +103,7 @@ class FilterLine(Horizontal):
     def restore_from(self, before: FilterLine) -> None:
         """Take over filter and history of another line. The list is not notified: it is restored too."""
         self._history = list(before._history)
-        self._input.value = before.text
-        self.set_class(bool(before.text), "-shown")
+        self.begin_with(before.text)
 
     def begin_with(self, text: str) -> None:
         """Have a filter from the beginning. The list is not notified."""

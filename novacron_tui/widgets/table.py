@@ -341,6 +341,8 @@ class Table(ScrollView, Generic[R], can_focus=True):
             return TableLine((), False, False)
         row = self.rows[index]
         if (across := self._across(row)) is not None:
-            return TableLine((across,), index == self._rows.at, self._rows.is_marked(row), True, self._faded)
+            return TableLine(
+                (across,), index == self._rows.at, self._rows.is_marked(row), across=True, faded=self._faded
+            )
         cells = tuple(column.cell(row) for column, _ in self._layout)
         return TableLine(cells, index == self._rows.at, self._rows.is_marked(row), faded=self._faded)

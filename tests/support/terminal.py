@@ -52,7 +52,6 @@ class Terminal:
     ) -> None:
         self.command = command
         self.columns, self.rows = columns, rows
-        self.received = 0
         self.written = bytearray()
         self.ended = False
         self.screen = pyte.Screen(columns, rows)
@@ -196,6 +195,10 @@ class Terminal:
                 raise NotSeen(f"{pattern!r} is still on\n{self.text()}")
             self.read(0.1)
 
+    @property
+    def received(self) -> int:
+        return len(self.written)
+
     def read(self, timeout_s: float) -> int:
         """Read the program's output, waiting at most `timeout_s` for it. Returns the number of bytes."""
         data = self.receive(timeout_s)
@@ -219,7 +222,6 @@ class Terminal:
     def feed(self, data: bytes) -> None:
         """Feed the program's output to the emulator."""
         self._stream.feed(data)
-        self.received += len(data)
         self.written += data
 
     def wait_end(self, timeout_s: float) -> int | None:

@@ -1,4 +1,4 @@
-"""A stream that calls back when bytes have come, and can be let go of."""
+"""A libvirt stream with a callback for incoming bytes, which can be freed without a leak."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CallingStream:
         self.stream.eventAddCallback(events, self._slot, None)
 
     def free(self) -> None:
-        """Abort the stream and let go of it. A callback in progress finds a stream that raises libvirtError."""
+        """Abort the stream and drop all references to it. A callback that is running gets libvirtError from the stream."""
         self._slot.callback = None
         for end in (self.stream.eventRemoveCallback, self.stream.abort):
             with suppress(libvirt.libvirtError):  # nothing was registered or opened, or the host is lost
